@@ -1,0 +1,1 @@
+"""Records (``database``) and bytes (``objects``). Knows neither gRPC nor torch."""

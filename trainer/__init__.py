@@ -1,0 +1,1 @@
+"""What every trainer server shares: adapter protocol, servicer, run agent, spool, caches, predictors."""

@@ -1,0 +1,250 @@
+"""The adapter protocol: all that a framework has to provide to join the mesh.
+
+An adapter knows its framework and nothing of gRPC, databases or object stores. The shared kit calls it
+in two places: in the trainer server (catalogue, schema, prediction) and in the training process
+(``train``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+from PIL import Image
+
+ConfigValue = str | int | float | bool | list[float] | None
+
+
+class FieldType(Enum):
+    """Kinds of configuration field; the names equal those of ``ConfigFieldType`` in the protos."""
+
+    SELECT = "SELECT"
+    NUMBER = "NUMBER"
+    INTEGER = "INTEGER"
+    BOOLEAN = "BOOLEAN"
+    TEXT = "TEXT"
+    NUMBER_LIST = "NUMBER_LIST"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One model of the catalogue. ``parameters`` is 0 until counted, which ``get_model`` always does."""
+
+    name: str
+    task_types: tuple[str, ...]
+    parameters: int
+    default_image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str
+    pretrained_tags: tuple[str, ...]
+    description: str
+    license: str
+
+
+@dataclass(frozen=True)
+class ConfigOption:
+    """One choice of a SELECT field."""
+
+    value: str
+    label: str
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Shows a field only when the field named ``field`` equals one of ``values``."""
+
+    field: str
+    values: tuple[ConfigValue, ...]
+
+
+@dataclass(frozen=True)
+class ConfigField:
+    """One setting of ``advanced_config``; ``name`` is dotted (``optimizer.weight_decay``)."""
+
+    name: str
+    type: FieldType
+    label: str
+    description: str
+    default: ConfigValue
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    options: tuple[ConfigOption, ...] = ()
+    condition: Condition | None = None
+    group: str = ""
+    advanced: bool = False
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A complete configuration for a purpose; ``config`` maps every dotted field name to a value."""
+
+    name: str
+    label: str
+    description: str
+    config: Mapping[str, ConfigValue]
+
+
+@dataclass(frozen=True)
+class ConfigSchema:
+    """The fields and presets of one task type."""
+
+    fields: tuple[ConfigField, ...]
+    presets: tuple[Preset, ...]
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One thing wrong with a request: the field's path and a sentence that says what to do."""
+
+    field: str
+    description: str
+
+
+class PretrainedUnavailable(Exception):
+    """Pretrained weights were asked for and cannot be had; the text says why and what to do."""
+
+
+class BadTrainingData(Exception):
+    """The dataset cannot be trained on; the text says why."""
+
+
+class TrainingDiverged(Exception):
+    """The loss became NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled image: ``path`` relative to the dataset root, ``label_id`` into ``class_names``."""
+
+    path: str
+    split: str
+    label_id: int
+
+
+@dataclass(frozen=True)
+class TrainingDataset:
+    """A dataset on local disk. Splits are ``train``, ``val`` and ``test``."""
+
+    root: Path
+    class_names: tuple[str, ...]
+    samples: tuple[Sample, ...]
+
+    def split(self, name: str) -> list[Sample]:
+        return [sample for sample in self.samples if sample.split == name]
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """What to train. ``config`` is complete: every dotted field of the schema has a value."""
+
+    job_id: str
+    run_id: str
+    model_name: str
+    task_type: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    image_size: int
+    pretrained: bool
+    seed: int
+    config: Mapping[str, ConfigValue]
+    primary_metric: str
+    primary_metric_mode: str  # "max" or "min"
+    threads: int
+    resume_from: Path | None = None  # folder with weights.safetensors and training_state.safetensors
+
+
+class TrainingReporter(Protocol):
+    """Where a training tells what it does. Calls are cheap and durable before they return.
+
+    ``should_stop`` is asked once per batch; when it answers True, ``train`` returns False at once,
+    leaving the last whole epoch's checkpoint as the point to resume from.
+    """
+
+    def began(self, total_epochs: int, start_epoch: int, steps_per_epoch: int, device: str) -> None: ...
+    def progress(self, epoch: int, step: int, steps: int, loss: float, samples_per_second: float) -> None: ...
+    def metrics(
+        self,
+        epoch: int,
+        step: int,
+        loss: float | None,
+        accuracy: float | None,
+        learning_rate: float | None,
+        extra: Mapping[str, float],
+    ) -> None: ...
+    def validation(self, epoch: int, summary: Mapping[str, object]) -> None: ...
+    def checkpoint(self, epoch: int, folder: Path, is_best: bool, metrics: Mapping[str, float]) -> None: ...
+    def log(self, level: str, message: str) -> None: ...
+    def should_stop(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """``confidence_threshold`` in [0, 1]; at most ``top_k`` classes per image."""
+
+    confidence_threshold: float = 0.0
+    top_k: int = 5
+    iou_threshold: float = 0.7
+    max_detections: int = 300
+
+
+@dataclass(frozen=True)
+class Classification:
+    """One class of one image, ``confidence`` in [0, 1]."""
+
+    label: str
+    label_id: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one image, most confident first."""
+
+    classifications: tuple[Classification, ...] = ()
+    extra: Mapping[str, float] = field(default_factory=dict)
+
+
+class Predictor(Protocol):
+    """A loaded checkpoint. ``predict`` is called from one worker thread at a time."""
+
+    task_type: str
+    model_name: str
+    class_names: tuple[str, ...]
+    memory_bytes: int
+
+    def predict(self, image: Image.Image, options: PredictOptions) -> Prediction: ...
+
+
+class Adapter(Protocol):
+    """A framework. Constructing one must be cheap; heavy imports wait for the first call that needs them."""
+
+    framework: str
+
+    def versions(self) -> Mapping[str, str]: ...
+    def task_types(self) -> Sequence[str]: ...
+    def list_models(self) -> Sequence[ModelInfo]: ...
+    def get_model(self, name: str) -> ModelInfo:
+        """Return one model with its parameter count. Raises KeyError when there is no such model."""
+        ...
+
+    def config_schema(self, task_type: str) -> ConfigSchema: ...
+    def default_primary_metric(self, task_type: str) -> tuple[str, str]:
+        """Return (metric name, "max" or "min")."""
+        ...
+
+    def check_pretrained(self, model_name: str) -> None:
+        """Raise PretrainedUnavailable within seconds when the weights can be had neither locally nor from a hub."""
+        ...
+
+    def train(self, spec: TrainingSpec, dataset: TrainingDataset, run_folder: Path, reporter: TrainingReporter) -> bool:
+        """Train; return True when all epochs are done, False when asked to stop."""
+        ...
+
+    def load_predictor(self, checkpoint_folder: Path, threads: int) -> Predictor: ...

@@ -1,0 +1,62 @@
+"""The timm side of the adapter protocol. Importing this module imports neither torch nor timm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from trainer.adapter import ConfigSchema, ModelInfo, Predictor, TrainingDataset, TrainingReporter, TrainingSpec
+from trainer_timm.names import CLASSIFICATION, FRAMEWORK
+
+
+class TimmAdapter:
+    """Trains and serves image classifiers built by timm."""
+
+    framework = FRAMEWORK
+
+    def versions(self) -> Mapping[str, str]:
+        """Return the installed version of each library that shapes a result."""
+        return {name: metadata.version(name) for name in ("timm", "torch", "torchvision", "torchmetrics")}
+
+    def task_types(self) -> Sequence[str]:
+        return (CLASSIFICATION,)
+
+    def list_models(self) -> Sequence[ModelInfo]:
+        from trainer_timm.catalogue import list_models
+
+        return list_models()
+
+    def get_model(self, name: str) -> ModelInfo:
+        """Return one model with its parameter count. Raises KeyError when timm has no such model."""
+        from trainer_timm.catalogue import get_model
+
+        return get_model(name)
+
+    def config_schema(self, task_type: str) -> ConfigSchema:
+        """Return the schema of ``advanced_config``. Raises KeyError for a task type other than classification."""
+        from trainer_timm.schema import CLASSIFICATION_SCHEMA
+
+        return {CLASSIFICATION: CLASSIFICATION_SCHEMA}[task_type]
+
+    def default_primary_metric(self, task_type: str) -> tuple[str, str]:
+        """Return ("accuracy", "max"). Raises KeyError for a task type other than classification."""
+        return {CLASSIFICATION: ("accuracy", "max")}[task_type]
+
+    def check_pretrained(self, model_name: str) -> None:
+        """Raise PretrainedUnavailable within seconds when the weights are neither local nor on a reachable hub."""
+        from trainer_timm.pretrained import check_pretrained
+
+        check_pretrained(model_name)
+
+    def train(self, spec: TrainingSpec, dataset: TrainingDataset, run_folder: Path, reporter: TrainingReporter) -> bool:
+        """Train; return True when all epochs are done, False when asked to stop."""
+        from trainer_timm.training import train
+
+        return train(spec, dataset, run_folder, reporter, self.versions())
+
+    def load_predictor(self, checkpoint_folder: Path, threads: int) -> Predictor:
+        """Load the weights of a checkpoint folder for prediction on ``threads`` torch threads."""
+        from trainer_timm.prediction import TimmPredictor
+
+        return TimmPredictor(checkpoint_folder, threads)

@@ -1,0 +1,175 @@
+"""Checkpoint folders: safetensors and JSON only, so that loading one can run no code.
+
+``weights.safetensors`` holds the model's state and, under the metadata key ``visionmesh``, a JSON object:
+
+    framework, model_name, task_type   strings
+    class_names                        list of strings; the index is the label id
+    preprocessing                      image_size (pixels), mean, std, interpolation, crop_pct, crop_mode
+    epoch                              epochs done, from 1
+    metrics                            name → value on the validation split
+    versions                           library → version
+
+``training_state.safetensors`` holds the optimiser's tensors as ``optimizer.<parameter>.<name>`` and, under the
+same key, a JSON object: ``optimizer`` (param_groups, scalars), ``scheduler``, ``epoch``, ``updates`` and
+``best_metric``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from trainer_timm.names import CLASSIFICATION, FRAMEWORK
+from trainer_timm.transforms import Preprocessing
+
+WEIGHTS_FILE = "weights.safetensors"
+TRAINING_STATE_FILE = "training_state.safetensors"
+METADATA_KEY = "visionmesh"
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """All that is needed to rebuild a trained model besides its weights."""
+
+    model_name: str
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    epoch: int
+    metrics: Mapping[str, float]
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Where a training stands: epochs and updates done, and the best primary metric so far."""
+
+    optimizer: Mapping[str, Any]
+    scheduler: Mapping[str, Any]
+    epoch: int
+    updates: int
+    best_metric: float
+
+
+def save_checkpoint(checkpoints: Path, description: ModelDescription, weights: Tensors, state: TrainingState) -> Path:
+    """Write ``checkpoints/epoch-0007`` whole or not at all, and return its path.
+
+    The files lie in a hidden folder until they are on disk; a folder left by an earlier attempt at the same
+    epoch is replaced.
+    """
+    folder = checkpoints / f"epoch-{description.epoch:04d}"
+    temporary = checkpoints / f".{folder.name}.partial"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    _write(temporary / WEIGHTS_FILE, weights, _describe(description))
+    tensors, scalars = _split_optimizer(state.optimizer)
+    content = {
+        "optimizer": scalars,
+        "scheduler": state.scheduler,
+        "epoch": state.epoch,
+        "updates": state.updates,
+        "best_metric": state.best_metric,
+    }
+    _write(temporary / TRAINING_STATE_FILE, tensors, content)
+    _sync(temporary)
+    if folder.exists():
+        shutil.rmtree(folder)
+    temporary.rename(folder)
+    _sync(checkpoints)
+    return folder
+
+
+def load_model(folder: Path) -> tuple[ModelDescription, Tensors]:
+    """Read the model's description and its weights, on the CPU."""
+    tensors, content = _read(folder / WEIGHTS_FILE)
+    preprocessing = dict(content["preprocessing"])
+    preprocessing["mean"] = tuple(preprocessing["mean"])
+    preprocessing["std"] = tuple(preprocessing["std"])
+    description = ModelDescription(
+        model_name=content["model_name"],
+        class_names=tuple(content["class_names"]),
+        preprocessing=Preprocessing(**preprocessing),
+        epoch=content["epoch"],
+        metrics=content["metrics"],
+        versions=content["versions"],
+    )
+    return description, tensors
+
+
+def load_training_state(folder: Path) -> TrainingState:
+    """Read what ``save_checkpoint`` was given, the optimiser's tensors on the CPU."""
+    tensors, content = _read(folder / TRAINING_STATE_FILE)
+    return TrainingState(
+        optimizer=_join_optimizer(tensors, content["optimizer"]),
+        scheduler=content["scheduler"],
+        epoch=content["epoch"],
+        updates=content["updates"],
+        best_metric=content["best_metric"],
+    )
+
+
+def _describe(description: ModelDescription) -> dict[str, Any]:
+    return {
+        "framework": FRAMEWORK,
+        "model_name": description.model_name,
+        "task_type": CLASSIFICATION,
+        "class_names": list(description.class_names),
+        "preprocessing": asdict(description.preprocessing),
+        "epoch": description.epoch,
+        "metrics": dict(description.metrics),
+        "versions": dict(description.versions),
+    }
+
+
+def _split_optimizer(state: Mapping[str, Any]) -> tuple[Tensors, dict[str, Any]]:
+    tensors: Tensors = {}
+    scalars: dict[str, dict[str, Any]] = {}
+    for parameter, values in state["state"].items():
+        for name, value in values.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"optimizer.{parameter}.{name}"] = value
+            else:
+                scalars.setdefault(str(parameter), {})[name] = value
+    return tensors, {"param_groups": state["param_groups"], "scalars": scalars}
+
+
+def _join_optimizer(tensors: Tensors, scalars: Mapping[str, Any]) -> dict[str, Any]:
+    state: dict[int, dict[str, Any]] = {int(key): dict(values) for key, values in scalars["scalars"].items()}
+    for key, tensor in tensors.items():
+        _, parameter, name = key.split(".", 2)
+        state.setdefault(int(parameter), {})[name] = tensor
+    return {"state": state, "param_groups": scalars["param_groups"]}
+
+
+def _write(path: Path, tensors: Tensors, content: Mapping[str, Any]) -> None:
+    # Copies of their own: safetensors refuses tensors that share memory or are not contiguous.
+    owned = {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    save_file(owned, path, metadata={METADATA_KEY: json.dumps(content)})
+    _sync(path)
+
+
+def _read(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    with safe_open(path, framework="pt", device="cpu") as file:
+        content: dict[str, Any] = json.loads(file.metadata()[METADATA_KEY])
+        return {name: file.get_tensor(name) for name in file.keys()}, content
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

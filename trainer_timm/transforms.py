@@ -1,0 +1,80 @@
+"""What happens to an image before the model sees it, in training, validation and prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from timm.data import create_transform
+from timm.data import resolve_data_config as resolve_timm_data_config
+
+from trainer.adapter import ConfigValue
+
+ImageTransform = Callable[[Image.Image], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How images become tensors; a checkpoint carries it so that prediction repeats validation.
+
+    ``image_size`` is the side in pixels; ``mean`` and ``std`` are per RGB channel on a 0–1 scale; the shorter
+    side is resized to ``image_size / crop_pct`` before the crop.
+    """
+
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str
+    crop_pct: float
+    crop_mode: str
+
+
+def resolve_preprocessing(model: torch.nn.Module, image_size: int) -> Preprocessing:
+    """Take the model's own statistics and crop, at ``image_size`` pixels a side."""
+    config = resolve_timm_data_config({"input_size": (3, image_size, image_size)}, model=model)
+    return Preprocessing(
+        image_size=image_size,
+        mean=tuple(float(value) for value in config["mean"]),
+        std=tuple(float(value) for value in config["std"]),
+        interpolation=str(config["interpolation"]),
+        crop_pct=float(config["crop_pct"]),
+        crop_mode=str(config["crop_mode"]),
+    )
+
+
+def evaluation_transform(preprocessing: Preprocessing) -> ImageTransform:
+    """Return the transform of validation and prediction: RGB image → float32, (3, S, S), normalised."""
+    transform: ImageTransform = create_transform(
+        input_size=(3, preprocessing.image_size, preprocessing.image_size),
+        is_training=False,
+        interpolation=preprocessing.interpolation,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        crop_pct=preprocessing.crop_pct,
+        crop_mode=preprocessing.crop_mode,
+    )
+    return transform
+
+
+def training_transform(preprocessing: Preprocessing, config: Mapping[str, ConfigValue]) -> ImageTransform:
+    """Return the augmenting transform that ``augmentation.*`` describes: RGB image → float32, (3, S, S)."""
+    scale_min = float(config["augmentation.random_crop_scale_min"])  # type: ignore[arg-type]
+    policy = str(config["augmentation.auto_augment"])
+    transform: ImageTransform = create_transform(
+        input_size=(3, preprocessing.image_size, preprocessing.image_size),
+        is_training=True,
+        scale=(scale_min, 1.0),
+        # A crop of the whole image must not change its shape: only real crops vary the aspect ratio.
+        ratio=(3 / 4, 4 / 3) if scale_min < 1.0 else (1.0, 1.0),
+        hflip=float(config["augmentation.hflip"]),  # type: ignore[arg-type]
+        color_jitter=float(config["augmentation.color_jitter"]),  # type: ignore[arg-type]
+        auto_augment=None if policy == "none" else policy,
+        interpolation=preprocessing.interpolation,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        re_prob=float(config["augmentation.random_erasing"]),  # type: ignore[arg-type]
+        re_mode="pixel",
+    )
+    return transform
