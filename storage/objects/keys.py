@@ -1,0 +1,46 @@
+"""Where things lie in the store. Keys are made here and nowhere else."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from storage.objects.digest import sha256_bytes
+
+_MAX_PART_CHARACTERS = 200
+_KEPT_CHARACTERS = 100
+
+
+def dataset_prefix(dataset_id: str) -> str:
+    """Prefix of a dataset's files."""
+    return f"datasets/{_part(dataset_id)}/"
+
+
+def dataset_file(dataset_id: str, path: str) -> str:
+    """Key of a dataset's file; ``path`` has been through ``paths.normalize``."""
+    return dataset_prefix(dataset_id) + path
+
+
+def manifest(dataset_id: str) -> str:
+    """Key of a dataset's manifest."""
+    return f"manifests/{_part(dataset_id)}.json"
+
+
+def checkpoint_prefix(project_id: str, job_id: str, checkpoint_id: str) -> str:
+    """Prefix of a checkpoint's files. Project ids are clients' free text; each becomes one part of its own."""
+    return f"checkpoints/{_part(project_id)}/{_part(job_id)}/{_part(checkpoint_id)}/"
+
+
+def _part(text: str) -> str:
+    """Percent-encode text as one key part, at most 200 characters; ids made by the server stay as they are.
+
+    Different texts give different parts. Raises ValueError when the text is empty or not Unicode.
+    """
+    if not text:
+        raise ValueError("an empty id cannot be part of an object key")
+    # ``quote`` lets ~ pass; encoded, it can mark the shortened parts, which then equal no other text's part.
+    encoded = quote(text, safe="").replace("~", "%7E")
+    if not encoded.strip("."):
+        encoded = encoded.replace(".", "%2E")
+    if len(encoded) > _MAX_PART_CHARACTERS:
+        return f"{encoded[:_KEPT_CHARACTERS]}~{sha256_bytes(text.encode())}"
+    return encoded

@@ -1,0 +1,239 @@
+"""The object store in a local folder: the embedded default, shared by processes of one machine.
+
+Objects lie under their keys; an object on its way in lies under ``.incoming``. Symbolic links below the root are
+never followed, so no key leads out of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from storage.objects.disk import sync_path
+from storage.objects.errors import InvalidKey, ObjectNotFound, StoreUnavailable
+from storage.objects.local_writer import LocalObjectWriter
+from storage.objects.saving import save_verified
+from storage.objects.store import DEFAULT_CHUNK_BYTES, ObjectInfo
+
+INCOMING = ".incoming"
+LEFTOVER_SECONDS = 24 * 3600
+_MAX_PART_BYTES = 255
+_PLACE_ATTEMPTS = 20
+
+
+class LocalObjectStore:
+    """An ``ObjectStore`` in a folder, made when it does not exist. Raises StoreUnavailable when it cannot be used."""
+
+    def __init__(self, root: Path) -> None:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            self._root = root.resolve(strict=True)
+            self._incoming = self._root / INCOMING
+            self._incoming.mkdir(exist_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(f"cannot use the object folder {root}: {error}") from error
+
+    def writer(self, key: str, *, size_bytes: int | None = None, sha256: str | None = None) -> LocalObjectWriter:
+        """Begin an object; see ``ObjectStore.writer``."""
+        self._path(key)
+        temporary = self._incoming / uuid4().hex
+        return LocalObjectWriter(key, temporary, lambda: self._place(temporary, key), size_bytes, sha256)
+
+    def put(self, key: str, data: bytes) -> ObjectInfo:
+        """Store bytes; see ``ObjectStore.put``."""
+        with self.writer(key) as writer:
+            writer.write(data)
+            return writer.commit()
+
+    def put_file(self, key: str, path: Path, *, sha256: str) -> ObjectInfo:
+        """Store a local file; see ``ObjectStore.put_file``. Raises OSError when the file cannot be read."""
+        with path.open("rb") as file, self.writer(key, sha256=sha256) as writer:
+            while chunk := file.read(DEFAULT_CHUNK_BYTES):
+                writer.write(chunk)
+            return writer.commit()
+
+    def read(self, key: str, chunk_bytes: int = DEFAULT_CHUNK_BYTES) -> Iterator[bytes]:
+        """Yield an object's bytes; see ``ObjectStore.read``."""
+        path = self._path(key)
+        with self._translated(key):
+            file = path.open("rb")
+        with file:
+            while True:
+                with self._translated(key):
+                    chunk = file.read(chunk_bytes)
+                if not chunk:
+                    return
+                yield chunk
+
+    def get(self, key: str) -> bytes:
+        """Return an object's bytes; see ``ObjectStore.get``."""
+        return b"".join(self.read(key))
+
+    def get_file(self, key: str, path: Path, *, sha256: str) -> None:
+        """Write an object to a local file; see ``ObjectStore.get_file``."""
+        save_verified(self.read(key), path, key=key, sha256=sha256)
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Describe an object; see ``ObjectStore.stat``."""
+        path = self._path(key)
+        with self._translated(key):
+            status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ObjectNotFound(key)
+        return ObjectInfo(key, status.st_size, "")
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield objects by prefix; see ``ObjectStore.list``."""
+        above = prefix.rpartition("/")[0]
+        folder = self._path(above) if above else self._root
+        if not above and "/" in prefix:
+            raise InvalidKey(prefix, "begins with /")
+        yield from self._walk(folder, f"{above}/" if above else "", prefix)
+
+    def delete(self, key: str) -> None:
+        """Remove an object; see ``ObjectStore.delete``. A power cut soon after may bring it back."""
+        path = self._path(key)
+        try:
+            with self._translated(key):
+                path.unlink()
+                self._prune(path.parent)
+        except ObjectNotFound:
+            return
+
+    def delete_prefix(self, prefix: str) -> None:
+        """Remove objects by prefix; see ``ObjectStore.delete_prefix``."""
+        if not prefix.endswith("/"):
+            raise InvalidKey(prefix, "does not end in /, as a prefix to delete must")
+        for info in self.list(prefix):
+            self.delete(info.key)
+
+    def sweep(self) -> int:
+        """Remove what writers that died left under ``.incoming`` more than a day ago; return the number of files."""
+        oldest = time.time() - LEFTOVER_SECONDS
+        swept = 0
+        with self._translated(INCOMING), os.scandir(self._incoming) as entries:
+            for entry in entries:
+                # A file that is gone was committed or aborted since the folder was read.
+                with suppress(FileNotFoundError):
+                    if entry.stat(follow_symlinks=False).st_mtime < oldest:
+                        os.unlink(entry.path)
+                        swept += 1
+        return swept
+
+    def _path(self, key: str) -> Path:
+        """The file of a key. Raises InvalidKey."""
+        why = _objection(key)
+        if why:
+            raise InvalidKey(key, why)
+        path = self._root.joinpath(*key.split("/"))
+        # The root is resolved and the key has no dots: only a symbolic link on the way can make a difference.
+        if os.path.realpath(path) != str(path):
+            raise InvalidKey(key, "leads through a symbolic link")
+        return path
+
+    def _place(self, temporary: Path, key: str) -> None:
+        path = self._path(key)
+        for _ in range(_PLACE_ATTEMPTS):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(temporary, path)
+                break
+            except (FileExistsError, NotADirectoryError) as error:
+                raise InvalidKey(key, "needs a folder where an object lies") from error
+            except IsADirectoryError as error:
+                # Empty folders are what a crash left of objects that are gone.
+                if not self._prune_below(path):
+                    raise InvalidKey(key, "is a folder of other objects") from error
+            except FileNotFoundError as error:
+                # A deletion removed the empty folder before the object was in it: make it again.
+                if not temporary.exists():
+                    raise StoreUnavailable(f"the bytes of {key!r} were removed before they were committed") from error
+        else:
+            raise StoreUnavailable(f"the folder of {key!r} kept being removed")
+        # All folders up to the root, whoever made them: the object is durable only when they are. One that is gone
+        # was removed with the object, by a deletion that came after.
+        for folder in path.relative_to(self._root).parents:
+            with suppress(FileNotFoundError):
+                sync_path(self._root / folder)
+
+    def _prune(self, folder: Path) -> None:
+        """Remove a folder and those above it, as far as they are empty."""
+        while folder != self._root and _remove_if_empty(folder):
+            folder = folder.parent
+
+    def _prune_below(self, folder: Path) -> bool:
+        """Remove a tree that holds nothing but folders; False when it holds something."""
+        return all(_remove_if_empty(Path(name)) for name, _, _ in os.walk(folder, topdown=False))
+
+    def _walk(self, folder: Path, above: str, prefix: str) -> Iterator[ObjectInfo]:
+        try:
+            with self._translated(prefix), os.scandir(folder) as scanned:
+                # As keys sort: a folder by its name and the / that follows it.
+                entries = sorted((entry.name + "/" * entry.is_dir(follow_symlinks=False), entry) for entry in scanned)
+        except ObjectNotFound:
+            return
+        for name, entry in entries:
+            key = above + name
+            if not key.startswith(prefix) or entry.path == str(self._incoming):
+                continue
+            if name.endswith("/"):
+                yield from self._walk(Path(entry.path), key, prefix)
+            elif entry.is_file(follow_symlinks=False):
+                try:
+                    with self._translated(key):
+                        size = entry.stat(follow_symlinks=False).st_size
+                except ObjectNotFound:
+                    continue  # deleted since the folder was read
+                yield ObjectInfo(key, size, "")
+
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            if not self._incoming.is_dir():
+                raise StoreUnavailable(f"the object folder {self._root} is gone") from error
+            raise ObjectNotFound(key) from error
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise InvalidKey(key, "is too long") from error
+            raise StoreUnavailable(f"object folder {self._root}: {error}") from error
+
+
+def _objection(key: str) -> str:
+    if not key:
+        return "is empty"
+    if "\\" in key or "\0" in key:
+        return "contains a backslash or NUL"
+    parts = key.split("/")
+    if parts[0] == INCOMING:
+        return "is reserved"
+    for part in parts:
+        if part in ("", ".", ".."):
+            return "is absolute or contains an empty part, . or .."
+        try:
+            length = len(part.encode())
+        except UnicodeEncodeError:
+            return "is not valid Unicode"
+        if length > _MAX_PART_BYTES:
+            return f"contains a part longer than {_MAX_PART_BYTES} bytes"
+    return ""
+
+
+def _remove_if_empty(folder: Path) -> bool:
+    """Remove an empty folder; False when it holds something. One that is gone counts as removed."""
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True

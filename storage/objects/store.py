@@ -1,0 +1,100 @@
+"""The protocol of an object store: what the gateway writes and trainers read goes through it.
+
+Calls block: on an event loop, make them in a thread. A store may be used by several threads at once, a writer by
+one. Keys are ``/``-separated and made by the server (``storage.objects.keys``); no key may be a folder of another
+(``a`` and ``a/b``), which a local folder cannot hold. Every call may raise ``InvalidKey`` and ``StoreUnavailable``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+DEFAULT_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """One object. ``sha256`` is lowercase hexadecimal, or empty where a store would have to read the bytes to know."""
+
+    key: str
+    size_bytes: int
+    sha256: str
+
+
+class ObjectWriter(Protocol):
+    """An object on its way in: invisible until committed, gone when aborted. Leaving its context aborts."""
+
+    def write(self, data: bytes) -> None:
+        """Append bytes. Raises ObjectMismatch as soon as more than the announced size have come."""
+        ...
+
+    def commit(self) -> ObjectInfo:
+        """Verify size and SHA-256, then make the object durable and visible at once, replacing an older one.
+
+        Raises ObjectMismatch, and then nothing of the object stays.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Drop what was written; does nothing after a commit or a first abort."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+class ObjectStore(Protocol):
+    """Bytes by key."""
+
+    def writer(self, key: str, *, size_bytes: int | None = None, sha256: str | None = None) -> ObjectWriter:
+        """Begin an object; ``commit`` verifies the size and the hexadecimal SHA-256 where they are given."""
+        ...
+
+    def put(self, key: str, data: bytes) -> ObjectInfo:
+        """Store bytes, durable on return."""
+        ...
+
+    def put_file(self, key: str, path: Path, *, sha256: str) -> ObjectInfo:
+        """Store a local file, durable on return. Raises ObjectMismatch when its SHA-256 is another."""
+        ...
+
+    def read(self, key: str, chunk_bytes: int = DEFAULT_CHUNK_BYTES) -> Iterator[bytes]:
+        """Yield an object's bytes in chunks of at most ``chunk_bytes``: one version of it, whatever happens meanwhile.
+
+        Raises ObjectNotFound at the first chunk.
+        """
+        ...
+
+    def get(self, key: str) -> bytes:
+        """Return an object's bytes. Raises ObjectNotFound."""
+        ...
+
+    def get_file(self, key: str, path: Path, *, sha256: str) -> None:
+        """Write an object to a local file, which appears whole or not at all (and is not synced to disk).
+
+        The folder of ``path`` must exist. Raises ObjectNotFound, and ObjectMismatch when the SHA-256 is another.
+        """
+        ...
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Describe an object. Raises ObjectNotFound."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield the objects whose key begins with ``prefix`` (any text; empty: all), sorted by key."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that does not exist is fine."""
+        ...
+
+    def delete_prefix(self, prefix: str) -> None:
+        """Remove the objects under ``prefix``, which must end in ``/`` so that it names whole key parts."""
+        ...

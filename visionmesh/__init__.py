@@ -1,0 +1,1 @@
+"""Client, command and typed stubs of VisionMesh."""

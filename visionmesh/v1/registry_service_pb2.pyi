@@ -1,0 +1,5 @@
+from visionmesh.v1 import registry_pb2 as _registry_pb2
+from google.protobuf import descriptor as _descriptor
+from typing import ClassVar as _ClassVar
+
+DESCRIPTOR: _descriptor.FileDescriptor
