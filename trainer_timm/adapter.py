@@ -35,9 +35,12 @@ class TimmAdapter:
 
     def config_schema(self, task_type: str) -> ConfigSchema:
         """Return the schema of ``advanced_config``. Raises KeyError for a task type other than classification."""
-        from trainer_timm.schema import CLASSIFICATION_SCHEMA
+        from trainer_timm.devices import has_fast_bfloat16
+        from trainer_timm.schema import classification_schema
 
-        return {CLASSIFICATION: CLASSIFICATION_SCHEMA}[task_type]
+        if task_type != CLASSIFICATION:
+            raise KeyError(task_type)
+        return classification_schema(mixed_precision=has_fast_bfloat16())
 
     def default_primary_metric(self, task_type: str) -> tuple[str, str]:
         """Return ("accuracy", "max"). Raises KeyError for a task type other than classification."""
@@ -56,7 +59,11 @@ class TimmAdapter:
         return train(spec, dataset, run_folder, reporter, self.versions())
 
     def load_predictor(self, checkpoint_folder: Path, threads: int) -> Predictor:
-        """Load the weights of a checkpoint folder for prediction on ``threads`` torch threads."""
+        """Load the weights of a checkpoint folder for prediction on ``threads`` torch threads.
+
+        Needs no network. Raises FileNotFoundError when the folder holds no weights, and ValueError when they are
+        not of this trainer.
+        """
         from trainer_timm.prediction import TimmPredictor
 
         return TimmPredictor(checkpoint_folder, threads)

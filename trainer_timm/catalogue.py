@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -15,12 +16,15 @@ from trainer_timm.names import CLASSIFICATION
 
 @lru_cache(maxsize=1)
 def list_models() -> tuple[ModelInfo, ...]:
-    """Return every architecture of timm, by name; ``parameters`` is 0, since counting needs a build."""
+    """Return every architecture of timm, by name; ``parameters`` is 0, since counting needs a build.
+
+    Of the pretrained tags the first is the one that a bare architecture name stands for.
+    """
     tags: dict[str, list[str]] = {}
     for full_name in timm.list_models(pretrained=True):
         architecture, _, tag = full_name.partition(".")
         tags.setdefault(architecture, []).append(tag)
-    return tuple(_describe(name, tuple(tags.get(name, ()))) for name in timm.list_models())
+    return tuple(_describe(name, tags.get(name, ())) for name in timm.list_models())
 
 
 @lru_cache(maxsize=1)
@@ -36,7 +40,9 @@ def get_model(name: str) -> ModelInfo:
     preprocessing and licence may differ. Raises KeyError when timm has neither.
     """
     architecture, _, tag = name.partition(".")
-    model = _models_by_name()[architecture]
+    model = _models_by_name().get(architecture)
+    if model is None:
+        raise KeyError(name)
     if tag:
         if tag not in model.pretrained_tags:
             raise KeyError(name)
@@ -52,12 +58,12 @@ def _count_parameters(architecture: str) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _describe(name: str, tags: tuple[str, ...]) -> ModelInfo:
+def _describe(name: str, tags: Sequence[str]) -> ModelInfo:
     cfg = get_pretrained_cfg(name)
     if cfg is None:
         raise KeyError(name)
-    weights = f"pretrained weights {cfg.tag or 'default'}" if tags else "no pretrained weights"
-    size = "a fixed input size per build" if cfg.fixed_input_size else "any input size"
+    weights = f"pretrained weights {cfg.tag}" if cfg.tag in tags else "no pretrained weights"
+    size = "input size fixed when built" if cfg.fixed_input_size else "any input size"
     return ModelInfo(
         name=name,
         task_types=(CLASSIFICATION,),
@@ -66,7 +72,7 @@ def _describe(name: str, tags: tuple[str, ...]) -> ModelInfo:
         mean=tuple(float(value) for value in cfg.mean),
         std=tuple(float(value) for value in cfg.std),
         interpolation=str(cfg.interpolation),
-        pretrained_tags=tags,
+        pretrained_tags=tuple(sorted(tags, key=lambda tag: (tag != cfg.tag, tag))),
         description=cfg.description or f"timm {name.partition('.')[0]}: {weights}, {size}.",
         license=cfg.license or "",
     )

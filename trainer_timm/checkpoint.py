@@ -10,8 +10,12 @@
     versions                           library → version
 
 ``training_state.safetensors`` holds the optimiser's tensors as ``optimizer.<parameter>.<name>`` and, under the
-same key, a JSON object: ``optimizer`` (param_groups, scalars), ``scheduler``, ``epoch``, ``updates`` and
-``best_metric``.
+same key, a JSON object:
+
+    optimizer      param_groups (as torch gives them) and scalars (parameter → name → value that is no tensor)
+    epoch          epochs done
+    updates        updates done; the schedule is a function of epoch and updates, random state of (seed, epoch)
+    best_metric    best value of the primary metric so far
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from trainer_timm.names import CLASSIFICATION, FRAMEWORK
@@ -55,7 +59,6 @@ class TrainingState:
     """Where a training stands: epochs and updates done, and the best primary metric so far."""
 
     optimizer: Mapping[str, Any]
-    scheduler: Mapping[str, Any]
     epoch: int
     updates: int
     best_metric: float
@@ -75,7 +78,6 @@ def save_checkpoint(checkpoints: Path, description: ModelDescription, weights: T
     tensors, scalars = _split_optimizer(state.optimizer)
     content = {
         "optimizer": scalars,
-        "scheduler": state.scheduler,
         "epoch": state.epoch,
         "updates": state.updates,
         "best_metric": state.best_metric,
@@ -90,8 +92,13 @@ def save_checkpoint(checkpoints: Path, description: ModelDescription, weights: T
 
 
 def load_model(folder: Path) -> tuple[ModelDescription, Tensors]:
-    """Read the model's description and its weights, on the CPU."""
+    """Read the model's description and its weights, on the CPU.
+
+    Raises FileNotFoundError when the folder has no weights, and ValueError when they are not of this trainer.
+    """
     tensors, content = _read(folder / WEIGHTS_FILE)
+    if content.get("framework") != FRAMEWORK:
+        raise ValueError(f"The checkpoint {folder.name} was made by {content.get('framework')}, not by {FRAMEWORK}.")
     preprocessing = dict(content["preprocessing"])
     preprocessing["mean"] = tuple(preprocessing["mean"])
     preprocessing["std"] = tuple(preprocessing["std"])
@@ -111,7 +118,6 @@ def load_training_state(folder: Path) -> TrainingState:
     tensors, content = _read(folder / TRAINING_STATE_FILE)
     return TrainingState(
         optimizer=_join_optimizer(tensors, content["optimizer"]),
-        scheduler=content["scheduler"],
         epoch=content["epoch"],
         updates=content["updates"],
         best_metric=content["best_metric"],
@@ -162,9 +168,17 @@ def _write(path: Path, tensors: Tensors, content: Mapping[str, Any]) -> None:
 
 
 def _read(path: Path) -> tuple[Tensors, dict[str, Any]]:
-    with safe_open(path, framework="pt", device="cpu") as file:
-        content: dict[str, Any] = json.loads(file.metadata()[METADATA_KEY])
-        return {name: file.get_tensor(name) for name in file.keys()}, content
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            names = list(file.keys())
+            tensors = {name: file.get_tensor(name) for name in names}
+    except SafetensorError as error:
+        raise ValueError(f"{path.name} is not a whole safetensors file: {error}") from error
+    if METADATA_KEY not in metadata:
+        raise ValueError(f"{path.name} has no metadata named {METADATA_KEY}: it is no checkpoint of this mesh.")
+    content: dict[str, Any] = json.loads(metadata[METADATA_KEY])
+    return tensors, content
 
 
 def _sync(path: Path) -> None:

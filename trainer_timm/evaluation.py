@@ -18,7 +18,7 @@ from torchmetrics.classification import (
 )
 
 from trainer.adapter import TrainingDiverged
-from trainer_timm.images import Batch
+from trainer_timm.loading import Batch, read_batches
 
 TOP_K = 5
 
@@ -28,7 +28,7 @@ class Evaluation:
     """What a split says of a model.
 
     ``metrics`` holds val_loss, accuracy, precision, recall and f1 (macro averages over the classes in the split),
-    and top5_accuracy with five classes or more, all in [0, 1] but the loss. ``confusion_matrix`` counts images by
+    and top5_accuracy with more than five classes, all in [0, 1] but the loss. ``confusion_matrix`` counts images by
     [true class][predicted class].
     """
 
@@ -40,7 +40,7 @@ class Evaluation:
 def metric_names(num_classes: int) -> set[str]:
     """Return the names that ``Evaluation.metrics`` will hold."""
     names = {"val_loss", "accuracy", "precision", "recall", "f1"}
-    return names | {"top5_accuracy"} if num_classes >= TOP_K else names
+    return names | {"top5_accuracy"} if num_classes > TOP_K else names
 
 
 def evaluate(
@@ -59,7 +59,7 @@ def evaluate(
     total_loss = torch.zeros((), dtype=torch.float64, device=device)
     count = 0
     with torch.inference_mode():
-        for images, labels in batches:
+        for images, labels in read_batches(batches):
             if should_stop():
                 return None
             labels = labels.to(device, non_blocking=True)
@@ -84,7 +84,7 @@ def _meters(num_classes: int) -> MetricCollection:
         "class_f1": MulticlassF1Score(num_classes, average="none"),
         "confusion": MulticlassConfusionMatrix(num_classes),
     }
-    if num_classes >= TOP_K:
+    if num_classes > TOP_K:
         meters["top5_accuracy"] = MulticlassAccuracy(num_classes, top_k=TOP_K, average="micro")
     return MetricCollection(meters, compute_groups=False)  # type: ignore[arg-type]
 

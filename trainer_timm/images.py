@@ -1,62 +1,48 @@
-"""Samples on disk as a torch dataset."""
+"""Turning whatever a file holds into an upright 8-bit RGB image, the same way in training and prediction."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
 from pathlib import Path
 
-import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
-from torch.utils.data import DataLoader, Dataset
+import numpy as np
+from PIL import Image, ImageOps
 
-from trainer.adapter import BadTrainingData, Sample
-from trainer_timm.transforms import ImageTransform
+from trainer.adapter import BadTrainingData
 
-Batch = tuple[torch.Tensor, torch.Tensor]
+# What Pillow's decoders are known to raise on broken or hostile files.
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """Turn the image as its EXIF orientation says, then convert it to RGB."""
-    return ImageOps.exif_transpose(image).convert("RGB")
+    """Turn the image as its EXIF orientation says and convert it to 8-bit RGB.
+
+    Greyscale of more than 8 bits is scaled down instead of clipped, and transparency is laid over white.
+    """
+    upright = _eight_bit(ImageOps.exif_transpose(image))
+    if upright.has_transparency_data:
+        rgba = upright.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return upright.convert("RGB")
 
 
-class SampleImages(Dataset[tuple[torch.Tensor, int]]):
-    """Image and label of each sample: float32, (3, S, S), and the label's id."""
-
-    def __init__(self, root: Path, samples: Sequence[Sample], transform: ImageTransform) -> None:
-        self._root = root
-        self._samples = list(samples)
-        self._transform = transform
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        """Decode and transform one sample. Raises BadTrainingData when the file is not a readable image."""
-        sample = self._samples[index]
-        try:
-            with Image.open(self._root / sample.path) as image:
-                rgb = upright_rgb(image)
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise BadTrainingData(f"{sample.path} cannot be read as an image: {error}") from error
-        return self._transform(rgb), sample.label_id
+def read_image(root: Path, path: str) -> Image.Image:
+    """Decode ``root/path`` to upright RGB. Raises BadTrainingData naming the file when it cannot be read."""
+    try:
+        with Image.open(root / path) as image:
+            return upright_rgb(image)
+    except _UNREADABLE as error:
+        # Pillow's own words may hold the absolute path, which means nothing to the reader.
+        reason = "it is missing" if isinstance(error, FileNotFoundError) else type(error).__name__
+        raise BadTrainingData(f"{path} cannot be read as an image: {reason}.") from error
 
 
-def training_loader(
-    images: SampleImages, batch_size: int, generator: torch.Generator | None, device: torch.device
-) -> DataLoader[Batch]:
-    """Return shuffled batches: images float32 (N, 3, S, S), label ids int64 (N,)."""
-    return DataLoader(
-        images,  # type: ignore[arg-type]
-        batch_size=batch_size,
-        shuffle=True,
-        generator=generator,
-        # Batch normalisation has no statistics for a batch of one.
-        drop_last=batch_size > 1 and len(images) % batch_size == 1 and len(images) > 1,
-        pin_memory=device.type == "cuda",
-    )
-
-
-def evaluation_loader(images: SampleImages, batch_size: int, device: torch.device) -> DataLoader[Batch]:
-    """Return batches in the samples' order, the last one as small as it falls out."""
-    return DataLoader(images, batch_size=batch_size, pin_memory=device.type == "cuda")  # type: ignore[arg-type]
+def _eight_bit(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        # No range is defined for 32 bits: stretch what the image holds.
+        values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+        low, high = float(values.min()), float(values.max())
+        return Image.fromarray(((values - low) * (255.0 / max(high - low, 1e-12))).round().astype(np.uint8))
+    return image

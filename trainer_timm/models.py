@@ -6,10 +6,11 @@ from typing import Any
 
 import timm
 import torch
-from timm.models import get_pretrained_cfg
+from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of the HTTP client it uses
+from safetensors import SafetensorError
 
 from trainer.adapter import BadTrainingData, PretrainedUnavailable
-from trainer_timm.pretrained import local_weights
+from trainer_timm.pretrained import local_weights, pretrained_config
 
 
 def build_model(
@@ -17,12 +18,15 @@ def build_model(
 ) -> torch.nn.Module:
     """Build a model for RGB images of ``image_size`` pixels a side; logits are float32, (N, num_classes).
 
-    Raises PretrainedUnavailable when weights cannot be loaded, and BadTrainingData when the architecture
-    does not accept the image size or a drop rate.
+    ``pretrained`` fetches weights that are not in the local cache: ask ``check_pretrained`` first. Raises
+    PretrainedUnavailable when weights cannot be loaded, and BadTrainingData when timm has no such model or the
+    architecture does not accept the image size or a drop rate.
     """
+    config = pretrained_config(model_name)
+    if not timm.is_model(model_name):
+        raise BadTrainingData(f"timm has no model named {model_name}.")
     arguments: dict[str, Any] = {"num_classes": num_classes}
-    cfg = get_pretrained_cfg(model_name)
-    if cfg is not None and cfg.fixed_input_size:
+    if config is not None and config.fixed_input_size:
         arguments["img_size"] = image_size
     if drop_rate > 0:
         arguments["drop_rate"] = drop_rate
@@ -30,12 +34,26 @@ def build_model(
         return _build(model_name, image_size, arguments)
     local = local_weights(model_name)
     if local is not None:
-        arguments["pretrained_cfg_overlay"] = {"file": str(local)}
+        # The hub's files are all in timm's own layout; custom_load speaks of the original ones.
+        arguments["pretrained_cfg_overlay"] = {"file": str(local), "custom_load": False}
     try:
         model: torch.nn.Module = timm.create_model(model_name, pretrained=True, **arguments)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise PretrainedUnavailable(f"The pretrained weights of {model_name} could not be loaded: {error}") from error
+    except (OSError, RuntimeError, ValueError, HTTPError, SafetensorError) as error:
+        raise PretrainedUnavailable(
+            f"The pretrained weights of {model_name} could not be loaded ({type(error).__name__}). Train with "
+            "pretrained set to false, or make the weights available to the trainer first."
+        ) from error
     return model
+
+
+def check_image_size(model: torch.nn.Module, model_name: str, image_size: int) -> None:
+    """Try one blank image. Raises BadTrainingData when the architecture cannot take images of that size."""
+    model.eval()
+    try:
+        with torch.inference_mode():
+            model(torch.zeros(1, 3, image_size, image_size))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise BadTrainingData(f"{model_name} cannot take images of {image_size} pixels: {error}") from error
 
 
 def _build(model_name: str, image_size: int, arguments: dict[str, Any]) -> torch.nn.Module:
@@ -43,6 +61,6 @@ def _build(model_name: str, image_size: int, arguments: dict[str, Any]) -> torch
         model: torch.nn.Module = timm.create_model(model_name, pretrained=False, **arguments)
     except TypeError as error:
         raise BadTrainingData(f"{model_name} does not take one of {sorted(arguments)}: {error}") from error
-    except (AssertionError, ValueError) as error:
+    except (AssertionError, RuntimeError, ValueError) as error:
         raise BadTrainingData(f"{model_name} cannot be built for images of {image_size} pixels: {error}") from error
     return model

@@ -9,6 +9,7 @@ from PIL import Image
 
 from trainer.adapter import Classification, Prediction, PredictOptions
 from trainer_timm.checkpoint import load_model
+from trainer_timm.devices import best_device
 from trainer_timm.images import upright_rgb
 from trainer_timm.models import build_model
 from trainer_timm.names import CLASSIFICATION
@@ -16,7 +17,10 @@ from trainer_timm.transforms import evaluation_transform
 
 
 class TimmPredictor:
-    """A checkpoint in memory; ``memory_bytes`` counts its parameters and buffers."""
+    """A checkpoint in memory; ``memory_bytes`` counts its parameters and buffers.
+
+    Raises FileNotFoundError when the folder holds no weights, and ValueError when they are not of this trainer.
+    """
 
     def __init__(self, checkpoint_folder: Path, threads: int) -> None:
         torch.set_num_threads(max(1, threads))
@@ -24,7 +28,7 @@ class TimmPredictor:
         self.task_type = CLASSIFICATION
         self.model_name = description.model_name
         self.class_names = description.class_names
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = best_device()
         model = build_model(self.model_name, len(self.class_names), description.preprocessing.image_size)
         model.load_state_dict(weights)
         self._model = model.eval().to(self._device)

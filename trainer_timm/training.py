@@ -15,13 +15,17 @@ from trainer_timm.checkpoint import (
     load_training_state,
     save_checkpoint,
 )
+from trainer_timm.checks import check_dataset
+from trainer_timm.devices import best_device, has_fast_bfloat16
 from trainer_timm.epochs import EpochResult, Learner, train_epoch
-from trainer_timm.evaluation import Evaluation, evaluate, metric_names
-from trainer_timm.images import SampleImages, evaluation_loader, training_loader
-from trainer_timm.models import build_model
+from trainer_timm.evaluation import Evaluation, evaluate
+from trainer_timm.fields import MIXED_PRECISION
+from trainer_timm.loading import DecodedImages, SampleImages, evaluation_loader, plan_loading, training_loader
+from trainer_timm.models import build_model, check_image_size
 from trainer_timm.optimization import create_optimizer, create_scheduler
 from trainer_timm.pretrained import check_pretrained
 from trainer_timm.seeding import seed_epoch
+from trainer_timm.settings import integer, number
 from trainer_timm.transforms import evaluation_transform, resolve_preprocessing, training_transform
 
 
@@ -39,24 +43,13 @@ def train(
     """
     check_dataset(dataset, spec)
     torch.set_num_threads(max(1, spec.threads))
-    return _Training(spec, dataset, run_folder, reporter, versions).run()
-
-
-def check_dataset(dataset: TrainingDataset, spec: TrainingSpec) -> None:
-    """Raise BadTrainingData when there is too little to train on or to choose the best epoch by."""
-    classes = len(dataset.class_names)
-    if classes < 2:
-        raise BadTrainingData("Classification needs at least two classes.")
-    if len(dataset.split("train")) < 2:
-        raise BadTrainingData("The train split needs at least two images.")
-    if not dataset.split("val"):
-        raise BadTrainingData("The val split has no images; every epoch is validated.")
-    for sample in dataset.samples:
-        if not 0 <= sample.label_id < classes:
-            raise BadTrainingData(f"{sample.path} has label id {sample.label_id}, but there are {classes} classes.")
-    names = metric_names(classes) | {"loss"}
-    if spec.primary_metric not in names:
-        raise BadTrainingData(f"The primary metric {spec.primary_metric} is not measured; one of {sorted(names)} is.")
+    try:
+        return _Training(spec, dataset, run_folder, reporter, versions).run()
+    except torch.OutOfMemoryError as error:
+        raise BadTrainingData(
+            f"Batches of {spec.batch_size} images of {spec.image_size} pixels do not fit into the device's memory; "
+            "use a smaller batch_size, image_size or model."
+        ) from error
 
 
 class _Training:
@@ -74,25 +67,26 @@ class _Training:
         self._checkpoints = run_folder / "checkpoints"
         self._epochs_done = 0
         self._best_metric: float | None = None
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = best_device()
+        train_samples, val_samples = dataset.split("train"), dataset.split("val")
+        self._plan = plan_loading(dataset.root, [*train_samples, *val_samples], device, spec.threads)
         model = self._initial_model().to(device)
         self._preprocessing = resolve_preprocessing(model, spec.image_size)
-        self._train_images = SampleImages(
-            dataset.root, dataset.split("train"), training_transform(self._preprocessing, spec.config)
-        )
-        val_images = SampleImages(dataset.root, dataset.split("val"), evaluation_transform(self._preprocessing))
-        self._val_batches = evaluation_loader(val_images, spec.batch_size, device)
-        self._steps = len(training_loader(self._train_images, spec.batch_size, None, device))
+        images = DecodedImages(dataset.root, self._plan.cache_bytes)
+        self._train_images = SampleImages(images, train_samples, training_transform(self._preprocessing, spec.config))
+        val_images = SampleImages(images, val_samples, evaluation_transform(self._preprocessing))
+        self._val_batches = evaluation_loader(val_images, spec.batch_size, self._plan)
+        self._steps = len(training_loader(self._train_images, spec.batch_size, None, self._plan))
         optimizer = create_optimizer(model, spec)
         self._learner = Learner(
             model=model,
-            loss=torch.nn.CrossEntropyLoss(
-                label_smoothing=float(spec.config["regularization.label_smoothing"])  # type: ignore[arg-type]
-            ),
+            loss=torch.nn.CrossEntropyLoss(label_smoothing=number(spec.config, "regularization.label_smoothing")),
             optimizer=optimizer,
             scheduler=create_scheduler(optimizer, spec, self._steps),
             device=device,
-            clip_norm=float(spec.config["gradient.clip_norm"]),  # type: ignore[arg-type]
+            clip_norm=number(spec.config, "gradient.clip_norm"),
+            # The field exists, and the precision pays, only on some devices; a job may have come from another one.
+            mixed_precision=spec.config.get(MIXED_PRECISION.name) is True and has_fast_bfloat16(),
         )
         if spec.resume_from is not None:
             self._resume(spec.resume_from)
@@ -100,9 +94,11 @@ class _Training:
     def run(self) -> bool:
         spec, reporter = self._spec, self._reporter
         reporter.began(spec.epochs, self._epochs_done + 1, self._steps, self._learner.device.type)
+        if integer(spec.config, "scheduler.warmup_epochs") >= spec.epochs:
+            reporter.log("warning", "The warm-up lasts all epochs: the learning rate never reaches its full value.")
         for epoch in range(self._epochs_done + 1, spec.epochs + 1):
             generator = seed_epoch(spec.seed, epoch)
-            batches = training_loader(self._train_images, spec.batch_size, generator, self._learner.device)
+            batches = training_loader(self._train_images, spec.batch_size, generator, self._plan)
             trained = train_epoch(self._learner, batches, epoch, reporter)
             if trained is None:
                 return False
@@ -126,9 +122,10 @@ class _Training:
         pretrained = spec.pretrained and spec.resume_from is None
         if pretrained:
             check_pretrained(spec.model_name)
-        drop_rate = float(spec.config["regularization.drop_rate"])  # type: ignore[arg-type]
-        classes = len(self._dataset.class_names)
-        return build_model(spec.model_name, classes, spec.image_size, drop_rate, pretrained)
+        drop_rate = number(spec.config, "regularization.drop_rate")
+        model = build_model(spec.model_name, len(self._dataset.class_names), spec.image_size, drop_rate, pretrained)
+        check_image_size(model, spec.model_name, spec.image_size)
+        return model
 
     def _resume(self, folder: Path) -> None:
         description, weights = load_model(folder)
@@ -137,8 +134,7 @@ class _Training:
         state = load_training_state(folder)
         self._learner.model.load_state_dict(weights)
         self._learner.optimizer.load_state_dict(dict(state.optimizer))
-        self._learner.scheduler.load_state_dict(dict(state.scheduler))
-        self._learner.updates = state.updates
+        self._learner.resume(state.epoch, state.updates)
         self._epochs_done = state.epoch
         self._best_metric = state.best_metric
 
@@ -157,11 +153,8 @@ class _Training:
         )
 
     def _save(self, epoch: int, metrics: dict[str, float]) -> None:
-        value = metrics[self._spec.primary_metric]
-        is_best = self._best_metric is None or (
-            value > self._best_metric if self._spec.primary_metric_mode == "max" else value < self._best_metric
-        )
-        best = value if is_best or self._best_metric is None else self._best_metric
+        is_best = self._improves(metrics[self._spec.primary_metric])
+        best = metrics[self._spec.primary_metric] if is_best or self._best_metric is None else self._best_metric
         self._best_metric = best
         learner = self._learner
         folder = save_checkpoint(
@@ -177,10 +170,14 @@ class _Training:
             learner.model.state_dict(),
             TrainingState(
                 optimizer=learner.optimizer.state_dict(),
-                scheduler=learner.scheduler.state_dict(),
                 epoch=epoch,
                 updates=learner.updates,
                 best_metric=best,
             ),
         )
         self._reporter.checkpoint(epoch, folder, is_best, metrics)
+
+    def _improves(self, value: float) -> bool:
+        if self._best_metric is None:
+            return True
+        return value > self._best_metric if self._spec.primary_metric_mode == "max" else value < self._best_metric

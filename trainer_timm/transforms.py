@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import torch
 from PIL import Image
-from timm.data import create_transform
-from timm.data import resolve_data_config as resolve_timm_data_config
+from timm.data.config import resolve_data_config
+from timm.data.transforms_factory import create_transform
 
 from trainer.adapter import ConfigValue
+from trainer_timm.settings import number, text
 
 ImageTransform = Callable[[Image.Image], torch.Tensor]
 
@@ -33,7 +34,7 @@ class Preprocessing:
 
 def resolve_preprocessing(model: torch.nn.Module, image_size: int) -> Preprocessing:
     """Take the model's own statistics and crop, at ``image_size`` pixels a side."""
-    config = resolve_timm_data_config({"input_size": (3, image_size, image_size)}, model=model)
+    config = resolve_data_config({"input_size": (3, image_size, image_size)}, model=model)  # type: ignore[no-untyped-call]
     return Preprocessing(
         image_size=image_size,
         mean=tuple(float(value) for value in config["mean"]),
@@ -60,21 +61,22 @@ def evaluation_transform(preprocessing: Preprocessing) -> ImageTransform:
 
 def training_transform(preprocessing: Preprocessing, config: Mapping[str, ConfigValue]) -> ImageTransform:
     """Return the augmenting transform that ``augmentation.*`` describes: RGB image → float32, (3, S, S)."""
-    scale_min = float(config["augmentation.random_crop_scale_min"])  # type: ignore[arg-type]
-    policy = str(config["augmentation.auto_augment"])
+    scale_min = number(config, "augmentation.random_crop_scale_min")
+    color_jitter = number(config, "augmentation.color_jitter")
+    policy = text(config, "augmentation.auto_augment")
     transform: ImageTransform = create_transform(
         input_size=(3, preprocessing.image_size, preprocessing.image_size),
         is_training=True,
         scale=(scale_min, 1.0),
         # A crop of the whole image must not change its shape: only real crops vary the aspect ratio.
         ratio=(3 / 4, 4 / 3) if scale_min < 1.0 else (1.0, 1.0),
-        hflip=float(config["augmentation.hflip"]),  # type: ignore[arg-type]
-        color_jitter=float(config["augmentation.color_jitter"]),  # type: ignore[arg-type]
+        hflip=number(config, "augmentation.hflip"),
+        color_jitter=color_jitter if color_jitter > 0 else None,  # type: ignore[arg-type]  # None is timm's "off"
         auto_augment=None if policy == "none" else policy,
         interpolation=preprocessing.interpolation,
         mean=preprocessing.mean,
         std=preprocessing.std,
-        re_prob=float(config["augmentation.random_erasing"]),  # type: ignore[arg-type]
+        re_prob=number(config, "augmentation.random_erasing"),
         re_mode="pixel",
     )
     return transform

@@ -24,6 +24,7 @@ from storage.objects.store import DEFAULT_CHUNK_BYTES, ObjectInfo
 INCOMING = ".incoming"
 LEFTOVER_SECONDS = 24 * 3600
 _MAX_PART_BYTES = 255
+_MAX_PATH_BYTES = 4095  # PATH_MAX of Linux, less the final NUL
 _PLACE_ATTEMPTS = 20
 
 
@@ -132,6 +133,8 @@ class LocalObjectStore:
         if why:
             raise InvalidKey(key, why)
         path = self._root.joinpath(*key.split("/"))
+        if len(os.fsencode(path)) > _MAX_PATH_BYTES:
+            raise InvalidKey(key, "is too long")
         # The root is resolved and the key has no dots: only a symbolic link on the way can make a difference.
         if os.path.realpath(path) != str(path):
             raise InvalidKey(key, "leads through a symbolic link")
@@ -201,8 +204,6 @@ class LocalObjectStore:
                 raise StoreUnavailable(f"the object folder {self._root} is gone") from error
             raise ObjectNotFound(key) from error
         except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                raise InvalidKey(key, "is too long") from error
             raise StoreUnavailable(f"object folder {self._root}: {error}") from error
 
 

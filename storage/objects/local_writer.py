@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -61,10 +62,10 @@ class LocalObjectWriter:
 
     def abort(self) -> None:
         """Drop what was written."""
-        try:
+        # What a full disk refuses to flush is dropped anyway.
+        with suppress(OSError):
             self._file.close()
-        finally:
-            self._temporary.unlink(missing_ok=True)
+        self._temporary.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self

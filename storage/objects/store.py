@@ -54,7 +54,7 @@ class ObjectStore(Protocol):
     """Bytes by key."""
 
     def writer(self, key: str, *, size_bytes: int | None = None, sha256: str | None = None) -> ObjectWriter:
-        """Begin an object; ``commit`` verifies the size and the hexadecimal SHA-256 where they are given."""
+        """Begin an object; ``commit`` verifies size and SHA-256 (lowercase hexadecimal) where they are given."""
         ...
 
     def put(self, key: str, data: bytes) -> ObjectInfo:

@@ -1,0 +1,1 @@
+"""The gateway: public services, the fleet of trainers, scheduling and live events."""

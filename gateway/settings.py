@@ -1,0 +1,47 @@
+"""Settings of the gateway, from the environment (prefix ``VISIONMESH_``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class GatewaySettings(BaseSettings):
+    """All that can be set. Addresses are ``host:port``; port 0 takes any free one."""
+
+    model_config = SettingsConfigDict(env_prefix="VISIONMESH_", frozen=True, extra="ignore")
+
+    database_url: str = Field(
+        "sqlite:///visionmesh.db", description="Database: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
+    )
+    migrate_on_start: bool = Field(True, description="Bring the database to the newest schema at start.")
+    database_pool_size: int = Field(5, ge=1, le=100, description="Threads and connections for queries.")
+    object_store_folder: Path = Field(Path("objects"), description="Folder of the object store.")
+    trainer_addresses: tuple[str, ...] = Field((), description="Addresses of the trainers, as a JSON list.")
+    public_address: str = Field("127.0.0.1:50051", description="Where the public services listen.")
+    mesh_address: str = Field("127.0.0.1:50052", description="Where run agents report; not for the public.")
+    mesh_token: SecretStr = Field(description="Secret shared by gateway and trainers. Required.", min_length=16)
+    token_file: Path | None = Field(
+        None, description="Makes the user `owner` and writes a Bearer token of his here, readable by its owner alone."
+    )
+    address_file: Path | None = Field(
+        None, description='Once serving, {"public": ADDRESS, "mesh": ADDRESS} is written here.'
+    )
+    max_message_bytes: int = Field(32 << 20, ge=1 << 16, description="Largest message of the public port, in bytes.")
+    max_image_pixels: int = Field(50_000_000, ge=1, description="Largest image of a dataset, in pixels.")
+    trainer_poll_seconds: float = Field(2.0, gt=0, description="How often each trainer is asked how it is.")
+    trainer_timeout_seconds: float = Field(30.0, gt=0, description="Deadline of calls to a trainer, in seconds.")
+    heartbeat_seconds: float = Field(10.0, gt=0, description="Sign of life in an idle watch, in seconds.")
+    contact_lost_seconds: float = Field(
+        8.0, gt=0, description="Silence of a run agent after which its job shows contact_lost_time."
+    )
+    lease_seconds: float = Field(
+        60.0, gt=0, description="Silence of a run agent after which its attempt is given up, in seconds."
+    )
+    ring_events: int = Field(2048, ge=1, description="Newest events of a live job kept in memory for watchers.")
+    upload_abandon_hours: float = Field(24.0, gt=0, description="Unfinished uploads idle this long are removed.")
+    drain_seconds: float = Field(10.0, ge=0, description="Time for calls in progress to end at a stop, in seconds.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_json: bool | None = Field(None, description="JSON log lines; unset: unless on a terminal.")

@@ -1,0 +1,137 @@
+"""Server interceptors for all four kinds of call.
+
+Each wraps the handler's behaviour once (``wrap_handler``), so that a stream is iterated inside the ``try``: what goes
+wrong in its middle is translated like what goes wrong at its start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeAlias, cast
+
+import grpc
+import structlog
+from grpc.aio import AbortError, ServerInterceptor, ServicerContext
+from grpc_status import rpc_status
+
+from rpc.errors import DomainError
+from rpc.status import to_status
+
+logger = structlog.get_logger()
+
+# Health checks and reflection need no token: load balancers and grpcurl ask before they have one.
+OPEN_SERVICES = ("/grpc.health.v1.", "/grpc.reflection.")
+
+# The stubs' types are generic, the classes at run time are not: hence the quotes.
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Context: TypeAlias = "ServicerContext[Any, Any]"
+Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]"
+Around: TypeAlias = "Callable[[Context], AbstractAsyncContextManager[None]]"
+
+
+def wrap_handler(handler: Handler, around: Around) -> Handler:
+    """Give the same handler with each call run inside ``async with around(context)``."""
+    # The types of a handler's behaviours are those of the blocking API; in grpc.aio they are coroutines.
+    unary: Any = handler.unary_unary or handler.stream_unary
+    if unary is not None:
+
+        async def answer(request: Any, context: Context) -> Any:
+            async with around(context):
+                return await unary(request, context)
+
+        make: Any = (
+            grpc.stream_unary_rpc_method_handler if handler.stream_unary else grpc.unary_unary_rpc_method_handler
+        )
+        return cast(Handler, make(answer, handler.request_deserializer, handler.response_serializer))
+
+    stream: Any = handler.unary_stream or handler.stream_stream
+
+    async def answers(request: Any, context: Context) -> AsyncIterator[Any]:
+        async with around(context):
+            async for item in stream(request, context):
+                yield item
+
+    make = grpc.stream_stream_rpc_method_handler if handler.stream_stream else grpc.unary_stream_rpc_method_handler
+    return cast(Handler, make(answers, handler.request_deserializer, handler.response_serializer))
+
+
+class ErrorInterceptor(ServerInterceptor):
+    """Gives each call a request id, logs how it ended, and turns exceptions into rich statuses.
+
+    A ``DomainError`` becomes its status. Anything unexpected becomes INTERNAL with the request id; its text goes to
+    the log and never to the client. The request id travels back in the trailing metadata ``x-request-id``.
+    """
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> Handler | None:
+        handler = await continuation(handler_call_details)
+        if handler is None or handler_call_details.method.startswith(OPEN_SERVICES):
+            return handler
+        method = handler_call_details.method
+
+        @asynccontextmanager
+        async def around(context: Context) -> AsyncIterator[None]:
+            request_id = secrets.token_hex(8)
+            context.set_trailing_metadata((("x-request-id", request_id),))
+            with structlog.contextvars.bound_contextvars(request_id=request_id, method=method):
+                try:
+                    yield
+                except (AbortError, asyncio.CancelledError, GeneratorExit):
+                    raise
+                except DomainError as error:
+                    logger.info("call refused", reason=error.reason, message=error.message)
+                    await abort(context, error, request_id)
+                except Exception:
+                    logger.exception("call failed")
+                    hidden = DomainError(
+                        "INTERNAL",
+                        f"Something went wrong inside VisionMesh. Its log tells more under request id {request_id}.",
+                    )
+                    await abort(context, hidden, request_id)
+
+        return wrap_handler(handler, around)
+
+
+async def abort(context: Context, error: DomainError, request_id: str) -> None:
+    """End the call with the error's rich status."""
+    status = rpc_status.to_status(to_status(error, request_id))
+    trailing = (("x-request-id", request_id), *(status.trailing_metadata or ()))
+    await context.abort(status.code, status.details, trailing)
+
+
+class MeshAuthInterceptor(ServerInterceptor):
+    """Lets in only calls that carry the mesh token."""
+
+    def __init__(self, token: str) -> None:
+        self._expected = f"Bearer {token}".encode()
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> Handler | None:
+        handler = await continuation(handler_call_details)
+        if handler is None or handler_call_details.method.startswith(OPEN_SERVICES):
+            return handler
+        given = bearer(handler_call_details)
+        right = given is not None and hmac.compare_digest(given.encode(), self._expected)
+
+        @asynccontextmanager
+        async def around(context: Context) -> AsyncIterator[None]:
+            if not right:
+                reason = "TOKEN_MISSING" if given is None else "TOKEN_INVALID"
+                raise DomainError(reason, "The mesh is closed to the public: its token is missing or wrong.")
+            yield
+
+        return wrap_handler(handler, around)
+
+
+def bearer(details: grpc.HandlerCallDetails) -> str | None:
+    """The ``authorization`` metadata of a call, or None."""
+    for key, value in details.invocation_metadata or ():
+        if key == "authorization":
+            return value if isinstance(value, str) else value.decode("latin-1")
+    return None

@@ -1,0 +1,1 @@
+"""The records: typed tables, repositories, migrations, and the threads that talk to the database."""

@@ -1,0 +1,86 @@
+"""SQLAlchemy engines for the two databases that are supported: a SQLite file and PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from storage.database.errors import DatabaseUnavailable
+
+BUSY_TIMEOUT_MS = 10_000
+
+
+def parse_url(url: str) -> URL:
+    """Reads ``sqlite:///FILE``, ``postgresql://…`` or ``postgresql+psycopg2://…``.
+
+    Raises DatabaseUnavailable when it is none of these, or when the folder of the SQLite file is not there.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:  # its text may hold a password: not repeated
+        raise DatabaseUnavailable("the database URL cannot be read; write sqlite:///FILE or postgresql://…") from error
+    if parsed.drivername in ("postgresql", "postgresql+psycopg2"):
+        return parsed.set(drivername="postgresql+psycopg2")
+    if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise DatabaseUnavailable(f"{parsed.drivername} is not supported; use sqlite:///FILE or postgresql://…")
+    if parsed.database in (None, "", ":memory:") or parsed.query:
+        raise DatabaseUnavailable("SQLite needs a plain file here, as in sqlite:///folder/visionmesh.db")
+    folder = sqlite_file(parsed).parent
+    if not folder.is_dir():
+        raise DatabaseUnavailable(f"the folder of the database does not exist: {folder}; create it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise DatabaseUnavailable(f"the folder of the database cannot be written: {folder}")
+    return parsed
+
+
+def is_sqlite(url: URL) -> bool:
+    """Whether the URL names a SQLite file (otherwise it names a PostgreSQL server)."""
+    return url.get_backend_name() == "sqlite"
+
+
+def sqlite_file(url: URL) -> Path:
+    """The file of a SQLite URL, absolute."""
+    return Path(str(url.database)).absolute()
+
+
+def postgresql_engine(url: URL, pool_size: int) -> Engine:
+    """A pool of at most ``pool_size`` connections, each tested before it is lent."""
+    return create_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True)
+
+
+def sqlite_writer(url: URL) -> Engine:
+    """An engine of one connection whose transactions take the write lock at their beginning."""
+    engine = create_engine(url, pool_size=1, max_overflow=0)
+    _configure_sqlite(engine, ["PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL"], begin="BEGIN IMMEDIATE")
+    return engine
+
+
+def sqlite_readers(url: URL, pool_size: int) -> Engine:
+    """An engine of at most ``pool_size`` connections that cannot write."""
+    engine = create_engine(url, pool_size=pool_size, max_overflow=0)
+    _configure_sqlite(engine, ["PRAGMA query_only=ON"], begin="BEGIN")
+    return engine
+
+
+def _configure_sqlite(engine: Engine, pragmas: list[str], *, begin: str) -> None:
+    def on_connect(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # the driver begins nothing by itself: on_begin does
+        connection.create_function("lower", 1, _lower, deterministic=True)
+        for pragma in (f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}", "PRAGMA foreign_keys=ON", *pragmas):
+            connection.execute(pragma)
+
+    def on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine, "connect", on_connect)
+    event.listen(engine, "begin", on_begin)
+
+
+def _lower(text: str | None) -> str | None:
+    """SQLite's own lower() knows only ASCII."""
+    return text.lower() if text is not None else None

@@ -1,0 +1,177 @@
+"""Datasets, their files and problems."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, exists, or_, select, update
+from sqlalchemy.orm import Session
+
+from storage.database.errors import FileExists, StateChanged
+from storage.database.pages import Page, fetch_page
+from storage.database.statements import has_tags, insert_new, matches_text, update_one
+from storage.database.tables import Dataset, DatasetFile, DatasetProblem, TrainingJob, now
+
+SHARED_VISIBILITIES = ("PROJECT", "PUBLIC")
+OPEN_STATES = ("UPLOADING", "FAILED")  # a dataset takes files only in these
+ACTIVE_JOB_STATES = ("QUEUED", "PREPARING", "RUNNING", "STOPPING")
+
+
+@dataclass(frozen=True)
+class DatasetFilter:
+    """What a listing is narrowed to; an empty field narrows nothing, several tags must all be there."""
+
+    project_id: str = ""
+    format: str = ""
+    state: str = ""
+    text: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class DatasetRepository:
+    """Queries about datasets, inside the transaction of ``session``."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, dataset: Dataset) -> Dataset:
+        """Inserts a new dataset and returns it with its defaults."""
+        self._session.add(dataset)
+        self._session.flush()
+        return dataset
+
+    def get(self, dataset_id: str) -> Dataset | None:
+        """The dataset, whoever owns it."""
+        return self._session.get(Dataset, dataset_id)
+
+    def visible(self, dataset_id: str, user_id: str) -> Dataset | None:
+        """The dataset, if the user owns it or it is shared."""
+        return self._session.scalar(select(Dataset).where(Dataset.id == dataset_id, _visible_to(user_id)))
+
+    def owned(self, dataset_id: str, user_id: str) -> Dataset | None:
+        """The dataset, if the user owns it."""
+        return self._session.scalar(select(Dataset).where(Dataset.id == dataset_id, Dataset.user_id == user_id))
+
+    def list(self, user_id: str, filters: DatasetFilter, page_size: int, page_token: str) -> Page[Dataset]:
+        """The datasets that the user may see, newest first. Raises InvalidPageToken."""
+        query = select(Dataset).where(_visible_to(user_id), *has_tags(self._session, Dataset.tags, filters.tags))
+        if filters.project_id:
+            query = query.where(Dataset.project_id == filters.project_id)
+        if filters.format:
+            query = query.where(Dataset.format == filters.format)
+        if filters.state:
+            query = query.where(Dataset.state == filters.state)
+        if filters.text:
+            query = query.where(matches_text(filters.text, Dataset.name, Dataset.description))
+        return fetch_page(
+            self._session,
+            query,
+            order=(Dataset.create_time, Dataset.id),
+            newest_first=True,
+            page_size=page_size,
+            page_token=page_token,
+            scope=("datasets", user_id, asdict(filters)),
+        )
+
+    def in_states(self, states: Collection[str]) -> builtins.list[Dataset]:
+        """Every dataset in one of ``states``, oldest first."""
+        query = select(Dataset).where(Dataset.state.in_(states)).order_by(Dataset.create_time, Dataset.id)
+        return [*self._session.scalars(query)]
+
+    def change_state(
+        self, dataset_id: str, from_states: Collection[str], to_state: str, **changes: Any
+    ) -> Dataset | None:
+        """Moves the dataset to ``to_state`` and applies ``changes``; None when its state was not in ``from_states``."""
+        changes = {"update_time": now(), **changes, "state": to_state}
+        conditions = Dataset.id == dataset_id, Dataset.state.in_(from_states)
+        return update_one(self._session, Dataset, *conditions, changes=changes)
+
+    def update(self, dataset_id: str, **changes: Any) -> Dataset | None:
+        """Applies ``changes`` and sets update_time; None when there is no such dataset."""
+        return update_one(self._session, Dataset, Dataset.id == dataset_id, changes={"update_time": now(), **changes})
+
+    def delete(self, dataset_id: str) -> bool:
+        """Deletes the dataset with its files and problems; whether it was there."""
+        statement = delete(Dataset).where(Dataset.id == dataset_id).returning(Dataset.id)
+        return self._session.scalar(statement) is not None
+
+    def has_active_job(self, dataset_id: str) -> bool:
+        """Whether a job that is queued or under way trains on the dataset."""
+        active = exists().where(TrainingJob.dataset_id == dataset_id, TrainingJob.state.in_(ACTIVE_JOB_STATES))
+        return bool(self._session.scalar(select(active)))
+
+    def add_file(self, file: DatasetFile) -> DatasetFile:
+        """Records a file that arrived whole and counts it in its dataset.
+
+        Raises FileExists for a path that is there, StateChanged when the dataset takes no files (any more).
+        """
+        # The row stays locked to the end of the transaction, so a finalise comes before or after, never between.
+        state = self._session.scalar(select(Dataset.state).where(Dataset.id == file.dataset_id).with_for_update())
+        if state not in OPEN_STATES:
+            raise StateChanged(state or "")
+        stored = insert_new(self._session, file)
+        if stored is None:
+            raise FileExists(file.path)
+        counted = {
+            "file_count": Dataset.file_count + 1,
+            "total_size_bytes": Dataset.total_size_bytes + stored.size_bytes,
+            "update_time": now(),
+        }
+        update_one(self._session, Dataset, Dataset.id == stored.dataset_id, changes=counted)
+        return stored
+
+    def has_file(self, dataset_id: str, path: str) -> bool:
+        """Whether the dataset holds a file of that path."""
+        found = exists().where(DatasetFile.dataset_id == dataset_id, DatasetFile.path == path)
+        return bool(self._session.scalar(select(found)))
+
+    def list_files(self, dataset_id: str, page_size: int, page_token: str) -> Page[DatasetFile]:
+        """The files by path. Raises InvalidPageToken."""
+        return fetch_page(
+            self._session,
+            select(DatasetFile).where(DatasetFile.dataset_id == dataset_id),
+            order=(DatasetFile.path,),
+            page_size=page_size,
+            page_token=page_token,
+            scope=("dataset_files", dataset_id),
+        )
+
+    def all_files(self, dataset_id: str) -> builtins.list[DatasetFile]:
+        """Every file, sorted by code points of the path: the same order on every database."""
+        files = self._session.scalars(select(DatasetFile).where(DatasetFile.dataset_id == dataset_id))
+        return sorted(files, key=lambda file: file.path)
+
+    def assign_splits(self, dataset_id: str, splits: Mapping[str, tuple[str, str]]) -> None:
+        """Sets (split, label) of the files by path. Every path must be one of the dataset's files."""
+        rows = [
+            {"dataset_id": dataset_id, "path": path, "split": split, "label": label}
+            for path, (split, label) in splits.items()
+        ]
+        if rows:
+            self._session.execute(update(DatasetFile), rows)
+
+    def replace_problems(self, dataset_id: str, problems: Sequence[DatasetProblem]) -> None:
+        """Forgets what an earlier analysis found and records ``problems``, in their order."""
+        self._session.execute(delete(DatasetProblem).where(DatasetProblem.dataset_id == dataset_id))
+        for problem in problems:
+            problem.dataset_id = dataset_id
+        self._session.add_all(problems)
+        self._session.flush()
+
+    def list_problems(self, dataset_id: str, page_size: int, page_token: str) -> Page[DatasetProblem]:
+        """The problems in the order in which they were recorded. Raises InvalidPageToken."""
+        return fetch_page(
+            self._session,
+            select(DatasetProblem).where(DatasetProblem.dataset_id == dataset_id),
+            order=(DatasetProblem.id,),
+            page_size=page_size,
+            page_token=page_token,
+            scope=("dataset_problems", dataset_id),
+        )
+
+
+def _visible_to(user_id: str) -> ColumnElement[bool]:
+    return or_(Dataset.user_id == user_id, Dataset.visibility.in_(SHARED_VISIBILITIES))

@@ -1,0 +1,135 @@
+"""``Database``: runs transactions in threads, so that no SQL ever runs on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from storage.database.connections import (
+    is_sqlite,
+    parse_url,
+    postgresql_engine,
+    sqlite_file,
+    sqlite_readers,
+    sqlite_writer,
+)
+from storage.database.errors import DatabaseLocked, DatabaseUnavailable
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+class Database:
+    """One database, used from one event loop.
+
+    Rows that ``work`` returns are detached and stay readable. SQLite gets one writing thread and ``pool_size`` reading
+    ones; PostgreSQL gets ``pool_size`` threads and connections for both.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+        """Raises DatabaseUnavailable when ``url`` is not usable; nothing is connected yet."""
+        self._url = parse_url(url)
+        self._lock: int | None = None
+        self._reads = ThreadPoolExecutor(pool_size, thread_name_prefix="database")
+        if is_sqlite(self._url):
+            self._reader = sqlite_readers(self._url, pool_size)
+            self._writer = sqlite_writer(self._url)
+            self._writes = ThreadPoolExecutor(1, thread_name_prefix="database-writer")
+        else:
+            self._writer = postgresql_engine(self._url, pool_size)
+            self._reader = self._writer.execution_options(postgresql_readonly=True)
+            self._writes = self._reads
+
+    def acquire_lock(self) -> None:
+        """Keeps other processes off a SQLite file until ``close``; PostgreSQL needs no such lock.
+
+        Raises DatabaseLocked when another one holds it. The lock dies with the process, however that ends.
+        """
+        if not is_sqlite(self._url) or self._lock is not None:
+            return
+        database = sqlite_file(self._url)
+        path = database.with_name(database.name + ".lock")
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise DatabaseUnavailable(f"the lock file {path} cannot be opened: {error.strerror}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(lock, 32).decode(errors="replace").strip() or "unknown"
+            os.close(lock)
+            raise DatabaseLocked(
+                f"{database} is in use by another process (pid {holder}); stop that one, or give this one a database "
+                "of its own. Several gateways can share PostgreSQL, never a SQLite file."
+            ) from error
+        os.ftruncate(lock, 0)
+        os.write(lock, f"{os.getpid()}\n".encode())
+        self._lock = lock
+
+    async def read(self, work: Callable[[Session], T]) -> T:
+        """Runs ``work`` in a transaction that cannot write. When the caller is cancelled, the result is dropped."""
+        return await asyncio.get_running_loop().run_in_executor(self._reads, _read, self._reader, work)
+
+    async def write(self, work: Callable[[Session], T]) -> T:
+        """Runs ``work`` in one transaction and commits; whatever ``work`` raises rolls back and is raised here.
+
+        A write finishes even when the caller is cancelled meanwhile.
+        """
+        transaction = asyncio.get_running_loop().run_in_executor(self._writes, _write, self._writer, work)
+        try:
+            return await asyncio.shield(transaction)
+        except asyncio.CancelledError:
+            transaction.add_done_callback(_report_abandoned)
+            raise
+
+    async def close(self) -> None:
+        """Waits for what is under way, closes the connections and gives the lock back. Can be called twice."""
+        await asyncio.to_thread(self._shut_down)
+
+    def _shut_down(self) -> None:
+        self._writes.shutdown()
+        self._reads.shutdown()
+        self._reader.dispose()
+        self._writer.dispose()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _read(engine: Engine, work: Callable[[Session], T]) -> T:
+    # Closing the session detaches the rows before it rolls back; a plain rollback would expire them.
+    with Session(engine, expire_on_commit=False) as session:
+        _begin(session)
+        return work(session)
+
+
+def _write(engine: Engine, work: Callable[[Session], T]) -> T:
+    with Session(engine, expire_on_commit=False) as session:
+        _begin(session)
+        result = work(session)
+        session.commit()
+        return result
+
+
+def _begin(session: Session) -> None:
+    try:
+        session.connection()
+    except DBAPIError as error:
+        where = session.get_bind().engine.url.render_as_string(hide_password=True)
+        raise DatabaseUnavailable(f"cannot open {where}: {error.orig}") from error
+
+
+def _report_abandoned(transaction: asyncio.Future[T]) -> None:
+    """Nobody awaits this write any more, so its failure is told to the log."""
+    error = transaction.exception() if not transaction.cancelled() else None
+    if error is not None:
+        log.error("write failed after its caller was cancelled", exc_info=error)

@@ -1,0 +1,108 @@
+"""What is made from a job's events: metrics, checkpoints and validation results."""
+
+from __future__ import annotations
+
+import builtins
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from storage.database.pages import Page, fetch_page
+from storage.database.statements import insert_new, upsert
+from storage.database.tables import Checkpoint, Metric, ValidationResult
+
+
+class MetricRepository:
+    """Queries about metrics, inside the transaction of ``session``."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def put(self, metric: Metric) -> Metric:
+        """Stores the metrics of a step; those of the same job, epoch and step are replaced."""
+        return upsert(self._session, metric)
+
+    def list(self, job_id: str, page_size: int, page_token: str) -> Page[Metric]:
+        """The metrics of a job by epoch and step. Raises InvalidPageToken."""
+        return fetch_page(
+            self._session,
+            select(Metric).where(Metric.job_id == job_id),
+            order=(Metric.epoch, Metric.step),
+            page_size=page_size,
+            page_token=page_token,
+            scope=("metrics", job_id),
+        )
+
+    def all(self, job_id: str) -> builtins.list[Metric]:
+        """All metrics of a job by epoch and step."""
+        query = select(Metric).where(Metric.job_id == job_id).order_by(Metric.epoch, Metric.step)
+        return [*self._session.scalars(query)]
+
+
+class CheckpointRepository:
+    """Queries about checkpoints, inside the transaction of ``session``."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def put(self, checkpoint: Checkpoint) -> bool:
+        """Stores a checkpoint; False, and nothing changes, when one of its id is there."""
+        return insert_new(self._session, checkpoint) is not None
+
+    def get(self, checkpoint_id: str) -> Checkpoint | None:
+        """The checkpoint of that id."""
+        return self._session.get(Checkpoint, checkpoint_id)
+
+    def list(self, job_id: str, page_size: int, page_token: str) -> Page[Checkpoint]:
+        """The checkpoints of a job by epoch, the newest last. Raises InvalidPageToken."""
+        return fetch_page(
+            self._session,
+            select(Checkpoint).where(Checkpoint.job_id == job_id),
+            order=(Checkpoint.epoch, Checkpoint.create_time, Checkpoint.id),
+            page_size=page_size,
+            page_token=page_token,
+            scope=("checkpoints", job_id),
+        )
+
+    def of_epoch(self, job_id: str, epoch: int) -> Checkpoint | None:
+        """The checkpoint of an epoch; the newest one when the epoch was trained more than once."""
+        query = select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.epoch == epoch)
+        return self._session.scalar(query.order_by(Checkpoint.create_time.desc(), Checkpoint.id.desc()).limit(1))
+
+    def mark_best(self, job_id: str, checkpoint_id: str) -> bool:
+        """Makes this the only best checkpoint of the job; False, and nothing changes, when it is not the job's."""
+        checkpoint = self.get(checkpoint_id)
+        if checkpoint is None or checkpoint.job_id != job_id:
+            return False
+        self._session.execute(
+            update(Checkpoint).where(Checkpoint.job_id == job_id).values(is_best=Checkpoint.id == checkpoint_id)
+        )
+        return True
+
+
+class ValidationRepository:
+    """Queries about validation results, inside the transaction of ``session``."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def put(self, result: ValidationResult) -> ValidationResult:
+        """Stores the result of an epoch; the one of the same job and epoch is replaced."""
+        return upsert(self._session, result)
+
+    def list(self, job_id: str, page_size: int, page_token: str) -> Page[ValidationResult]:
+        """The results of a job by epoch. Raises InvalidPageToken."""
+        return fetch_page(
+            self._session,
+            select(ValidationResult).where(ValidationResult.job_id == job_id),
+            order=(ValidationResult.epoch,),
+            page_size=page_size,
+            page_token=page_token,
+            scope=("validation_results", job_id),
+        )
+
+
+def roll_back(session: Session, job_id: str, epoch: int) -> None:
+    """Forgets metrics and validation results of the epochs after ``epoch``; checkpoints stay, the log too."""
+    session.execute(delete(Metric).where(Metric.job_id == job_id, Metric.epoch > epoch))
+    session.execute(delete(ValidationResult).where(ValidationResult.job_id == job_id, ValidationResult.epoch > epoch))

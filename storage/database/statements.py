@@ -1,0 +1,71 @@
+"""Statements that several repositories share and that mean the same on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import JSON, ColumnElement, cast, func, inspect, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from storage.database.tables import Base
+
+Row = TypeVar("Row", bound=Base)
+# Rows that the session already holds get the values that the database returns.
+REFRESH = {"synchronize_session": False, "populate_existing": True}
+
+
+def update_one(
+    session: Session, table: type[Row], *conditions: ColumnElement[bool], changes: Mapping[str, Any]
+) -> Row | None:
+    """Updates the row that meets ``conditions`` and returns it as it is now; None when none does."""
+    statement = update(table).where(*conditions).values(**changes).returning(table)
+    return session.scalars(statement, execution_options=REFRESH).one_or_none()
+
+
+def insert_new(session: Session, row: Row) -> Row | None:
+    """Inserts ``row`` and returns the stored one; None when its primary key, or a unique value of it, is taken."""
+    statement = _insert(session, type(row)).values(**_values(row)).on_conflict_do_nothing().returning(type(row))
+    return session.scalars(statement, execution_options=REFRESH).one_or_none()
+
+
+def upsert(session: Session, row: Row) -> Row:
+    """Inserts ``row``, or replaces the one of the same primary key; returns the stored one."""
+    table = type(row)
+    keys = {column.key for column in inspect(table).primary_key}
+    statement = _insert(session, table).values(**_values(row))
+    others = {column.key: column for column in statement.excluded if column.key not in keys}
+    stored = statement.on_conflict_do_update(index_elements=sorted(keys), set_=others).returning(table)
+    return session.scalars(stored, execution_options=REFRESH).one()
+
+
+def matches_text(text: str, *columns: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    """Whether one of ``columns`` contains ``text``, ignoring case; wildcards of LIKE are plain characters."""
+    return or_(*(column.icontains(text, autoescape=True) for column in columns))
+
+
+def has_tags(
+    session: Session, column: InstrumentedAttribute[list[Any]], tags: Sequence[str]
+) -> list[ColumnElement[bool]]:
+    """One condition per tag: the JSON list in ``column`` holds it."""
+    if _is_sqlite(session):
+        elements = func.json_each(column)
+    else:
+        elements = func.json_array_elements_text(cast(column, JSON))
+    values = [elements.table_valued("value", name=f"tag_{number}") for number in range(len(tags))]
+    return [select(value.c.value).where(value.c.value == tag).exists() for value, tag in zip(values, tags, strict=True)]
+
+
+def _is_sqlite(session: Session) -> bool:
+    return session.get_bind().dialect.name == "sqlite"
+
+
+def _insert(session: Session, table: type[Row]) -> sqlite.Insert | postgresql.Insert:
+    return sqlite.insert(table) if _is_sqlite(session) else postgresql.insert(table)
+
+
+def _values(row: Base) -> dict[str, Any]:
+    """What was set on ``row``; the rest gets the defaults of its columns."""
+    state = inspect(row)
+    return {key: value for key, value in state.dict.items() if key in state.mapper.column_attrs}

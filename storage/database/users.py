@@ -1,0 +1,49 @@
+"""Users and their Bearer tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from storage.database.errors import NameTaken
+from storage.database.ids import new_id
+from storage.database.statements import insert_new
+from storage.database.tables import ApiToken, User
+
+
+class UserRepository:
+    """Queries about users, inside the transaction of ``session``."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def create(self, name: str) -> User:
+        """A new user. Raises NameTaken."""
+        user = insert_new(self._session, User(id=new_id("user"), name=name))
+        if user is None:
+            raise NameTaken(name)
+        return user
+
+    def by_name(self, name: str) -> User | None:
+        """The user of that name."""
+        return self._session.scalar(select(User).where(User.name == name))
+
+    def add_token(self, user_id: str, label: str = "") -> str:
+        """Makes a token and returns it in clear, this once: only its SHA-256 is kept."""
+        token = "vm_" + secrets.token_urlsafe(32)
+        self._session.add(ApiToken(digest=_digest(token), user_id=user_id, label=label))
+        self._session.flush()
+        return token
+
+    def by_token(self, token: str) -> User | None:
+        """The user whom the token in clear belongs to."""
+        query = select(User).join(ApiToken, ApiToken.user_id == User.id).where(ApiToken.digest == _digest(token))
+        return self._session.scalar(query)
+
+
+def _digest(token: str) -> str:
+    # A plain hash is enough: the token has 256 random bits, nobody can try them all.
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
