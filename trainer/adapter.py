@@ -235,8 +235,8 @@ class Adapter(Protocol):
         ...
 
     def config_schema(self, task_type: str) -> ConfigSchema: ...
-    def default_primary_metric(self, task_type: str) -> tuple[str, str]:
-        """Return (metric name, "max" or "min")."""
+    def primary_metrics(self, task_type: str) -> Mapping[str, str]:
+        """Metrics that can decide which checkpoint is best, with "max" or "min"; the first is the default."""
         ...
 
     def check_pretrained(self, model_name: str) -> None:

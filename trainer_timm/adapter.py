@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from trainer.adapter import ConfigSchema, ModelInfo, Predictor, TrainingDataset, TrainingReporter, TrainingSpec
-from trainer_timm.names import CLASSIFICATION, FRAMEWORK
+from trainer_timm.names import CLASSIFICATION, FRAMEWORK, PRIMARY_METRICS
 
 
 class TimmAdapter:
@@ -42,9 +42,12 @@ class TimmAdapter:
             raise KeyError(task_type)
         return classification_schema(mixed_precision=has_fast_bfloat16())
 
-    def default_primary_metric(self, task_type: str) -> tuple[str, str]:
-        """Return ("accuracy", "max"). Raises KeyError for a task type other than classification."""
-        return {CLASSIFICATION: ("accuracy", "max")}[task_type]
+    def primary_metrics(self, task_type: str) -> Mapping[str, str]:
+        """Return what every classification measures, whatever its classes; accuracy is the default.
+
+        Raises KeyError for a task type other than classification.
+        """
+        return {CLASSIFICATION: PRIMARY_METRICS}[task_type]
 
     def check_pretrained(self, model_name: str) -> None:
         """Raise PretrainedUnavailable within seconds when the weights are neither local nor on a reachable hub."""
@@ -61,8 +64,8 @@ class TimmAdapter:
     def load_predictor(self, checkpoint_folder: Path, threads: int) -> Predictor:
         """Load the weights of a checkpoint folder for prediction on ``threads`` torch threads.
 
-        Needs no network. Raises FileNotFoundError when the folder holds no weights, and ValueError when they are
-        not of this trainer.
+        Needs no network. Raises FileNotFoundError when the folder holds no weights, and SafetensorError when they
+        are not of this trainer.
         """
         from trainer_timm.prediction import TimmPredictor
 

@@ -94,11 +94,11 @@ def save_checkpoint(checkpoints: Path, description: ModelDescription, weights: T
 def load_model(folder: Path) -> tuple[ModelDescription, Tensors]:
     """Read the model's description and its weights, on the CPU.
 
-    Raises FileNotFoundError when the folder has no weights, and ValueError when they are not of this trainer.
+    Raises FileNotFoundError when the folder has no weights, and SafetensorError when they are not of this trainer.
     """
     tensors, content = _read(folder / WEIGHTS_FILE)
     if content.get("framework") != FRAMEWORK:
-        raise ValueError(f"The checkpoint {folder.name} was made by {content.get('framework')}, not by {FRAMEWORK}.")
+        raise SafetensorError(f"{WEIGHTS_FILE} was made by {content.get('framework')}, not by {FRAMEWORK}.")
     preprocessing = dict(content["preprocessing"])
     preprocessing["mean"] = tuple(preprocessing["mean"])
     preprocessing["std"] = tuple(preprocessing["std"])
@@ -168,15 +168,12 @@ def _write(path: Path, tensors: Tensors, content: Mapping[str, Any]) -> None:
 
 
 def _read(path: Path) -> tuple[Tensors, dict[str, Any]]:
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            names = list(file.keys())
-            tensors = {name: file.get_tensor(name) for name in names}
-    except SafetensorError as error:
-        raise ValueError(f"{path.name} is not a whole safetensors file: {error}") from error
+    with safe_open(path, framework="pt", device="cpu") as file:
+        metadata = file.metadata() or {}
+        names = list(file.keys())
+        tensors = {name: file.get_tensor(name) for name in names}
     if METADATA_KEY not in metadata:
-        raise ValueError(f"{path.name} has no metadata named {METADATA_KEY}: it is no checkpoint of this mesh.")
+        raise SafetensorError(f"{path.name} has no metadata named {METADATA_KEY}: it is no checkpoint of this mesh.")
     content: dict[str, Any] = json.loads(metadata[METADATA_KEY])
     return tensors, content
 

@@ -102,5 +102,5 @@ def _summarise(loss: float, values: dict[str, torch.Tensor], class_names: Sequen
         }
         for index, label in enumerate(class_names)
     ]
-    metrics = {name: float(values[name]) for name in metric_names(len(class_names)) if name != "val_loss"}
+    metrics = {name: float(values[name]) for name in sorted(metric_names(len(class_names))) if name in values}
     return Evaluation({"val_loss": loss, **metrics}, per_class, confusion)

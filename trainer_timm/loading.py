@@ -90,7 +90,7 @@ def plan_loading(root: Path, samples: Iterable[Sample], device: torch.device, th
     if stored <= SMALL_DATASET_BYTES:
         return LoadingPlan(workers=0, cache_bytes=CACHE_BYTES, pin_memory=True)
     # A worker lives for one epoch and sees each image once: nothing to cache for.
-    return LoadingPlan(workers=max(1, min(threads, MOST_WORKERS)), cache_bytes=0, pin_memory=True)
+    return LoadingPlan(workers=min(max(1, threads), MOST_WORKERS), cache_bytes=0, pin_memory=True)
 
 
 def training_loader(

@@ -19,7 +19,7 @@ from trainer_timm.transforms import evaluation_transform
 class TimmPredictor:
     """A checkpoint in memory; ``memory_bytes`` counts its parameters and buffers.
 
-    Raises FileNotFoundError when the folder holds no weights, and ValueError when they are not of this trainer.
+    Raises FileNotFoundError when the folder holds no weights, and SafetensorError when they are not of this trainer.
     """
 
     def __init__(self, checkpoint_folder: Path, threads: int) -> None:

@@ -63,7 +63,8 @@ def sqlite_writer(url: URL) -> Engine:
 def sqlite_readers(url: URL, pool_size: int) -> Engine:
     """An engine of at most ``pool_size`` connections that cannot write."""
     engine = create_engine(url, pool_size=pool_size, max_overflow=0)
-    _configure_sqlite(engine, ["PRAGMA query_only=ON"], begin="BEGIN")
+    # Asking for the version reads the file, so that one that is no database is found out here.
+    _configure_sqlite(engine, ["PRAGMA query_only=ON", "PRAGMA schema_version"], begin="BEGIN")
     return engine
 
 

@@ -105,7 +105,8 @@ class EventRepository:
     def _position(self, run_id: str, source: str) -> int:
         # The column, not the row: on PostgreSQL another transaction may have moved it since the session saw the row.
         query = select(SourcePosition.source_sequence)
-        return self._session.scalar(query.filter_by(run_id=run_id, source=source)) or 0
+        query = query.where(SourcePosition.run_id == run_id, SourcePosition.source == source)
+        return self._session.scalar(query) or 0
 
     def _store(self, job_id: str, events: Sequence[NewEvent]) -> list[tuple[NewEvent, StoredEvent]]:
         if not events:

@@ -43,6 +43,11 @@ class JobRepository:
         """The job, whoever owns it."""
         return self._session.get(TrainingJob, job_id)
 
+    def lock(self, job_id: str) -> TrainingJob | None:
+        """The job as it is now, locked until the transaction ends (on SQLite only one transaction writes anyway)."""
+        query = select(TrainingJob).where(TrainingJob.id == job_id).with_for_update()
+        return self._session.scalar(query, execution_options={"populate_existing": True})
+
     def owned(self, job_id: str, user_id: str) -> TrainingJob | None:
         """The job, if the user owns it."""
         return self._session.scalar(select(TrainingJob).where(TrainingJob.id == job_id, TrainingJob.user_id == user_id))

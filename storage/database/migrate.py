@@ -6,8 +6,8 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from storage.database.connections import is_sqlite, parse_url, postgresql_engine, sqlite_writer
 from storage.database.errors import DatabaseUnavailable
@@ -24,19 +24,27 @@ def migrate(url: str) -> None:
     parsed = parse_url(url)
     engine = sqlite_writer(parsed) if is_sqlite(parsed) else postgresql_engine(parsed, pool_size=1)
     try:
-        _upgrade(engine)
-    except OperationalError as error:
-        where = parsed.render_as_string(hide_password=True)
-        raise DatabaseUnavailable(f"cannot migrate {where}: {error.orig}") from error
+        with _connect(engine) as connection:
+            _upgrade(connection)
+            connection.commit()
     finally:
         engine.dispose()
 
 
-def _upgrade(engine: Engine) -> None:
+def _connect(engine: Engine) -> Connection:
+    try:
+        connection = engine.connect()
+        connection.begin()
+    except DBAPIError as error:
+        where = engine.url.render_as_string(hide_password=True)
+        raise DatabaseUnavailable(f"cannot open {where}: {error.orig}") from error
+    return connection
+
+
+def _upgrade(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": ADVISORY_LOCK})
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": ADVISORY_LOCK})
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -69,6 +69,21 @@ class CheckpointRepository:
         query = select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.epoch == epoch)
         return self._session.scalar(query.order_by(Checkpoint.create_time.desc(), Checkpoint.id.desc()).limit(1))
 
+    def up_to(self, checkpoint: Checkpoint) -> builtins.list[Checkpoint]:
+        """The way to ``checkpoint``: of each epoch up to its own, the newest one that is not younger than it."""
+        query = select(Checkpoint).where(
+            Checkpoint.job_id == checkpoint.job_id,
+            Checkpoint.epoch <= checkpoint.epoch,
+            Checkpoint.create_time <= checkpoint.create_time,
+        )
+        by_epoch = {row.epoch: row for row in self._session.scalars(query.order_by(Checkpoint.create_time))}
+        return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+
+    def last_resumable(self, job_id: str) -> Checkpoint | None:
+        """The newest checkpoint that training can go on from."""
+        query = select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.resumable)
+        return self._session.scalar(query.order_by(Checkpoint.create_time.desc(), Checkpoint.epoch.desc()).limit(1))
+
     def mark_best(self, job_id: str, checkpoint_id: str) -> bool:
         """Makes this the only best checkpoint of the job; False, and nothing changes, when it is not the job's."""
         checkpoint = self.get(checkpoint_id)

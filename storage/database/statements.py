@@ -33,10 +33,10 @@ def insert_new(session: Session, row: Row) -> Row | None:
 def upsert(session: Session, row: Row) -> Row:
     """Inserts ``row``, or replaces the one of the same primary key; returns the stored one."""
     table = type(row)
-    keys = {column.key for column in inspect(table).primary_key}
+    keys = inspect(table).primary_key
     statement = _insert(session, table).values(**_values(row))
-    others = {column.key: column for column in statement.excluded if column.key not in keys}
-    stored = statement.on_conflict_do_update(index_elements=sorted(keys), set_=others).returning(table)
+    others = {column.key: column for column in statement.excluded if column.key not in {key.key for key in keys}}
+    stored = statement.on_conflict_do_update(index_elements=keys, set_=others).returning(table)
     return session.scalars(stored, execution_options=REFRESH).one()
 
 
@@ -49,10 +49,8 @@ def has_tags(
     session: Session, column: InstrumentedAttribute[list[Any]], tags: Sequence[str]
 ) -> list[ColumnElement[bool]]:
     """One condition per tag: the JSON list in ``column`` holds it."""
-    if _is_sqlite(session):
-        elements = func.json_each(column)
-    else:
-        elements = func.json_array_elements_text(cast(column, JSON))
+    # Both functions give one row per element, in a column called value.
+    elements = func.json_each(column) if _is_sqlite(session) else func.json_array_elements_text(cast(column, JSON))
     values = [elements.table_valued("value", name=f"tag_{number}") for number in range(len(tags))]
     return [select(value.c.value).where(value.c.value == tag).exists() for value, tag in zip(values, tags, strict=True)]
 

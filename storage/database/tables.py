@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
@@ -60,7 +60,12 @@ class Json(TypeDecorator[Any]):
 class Base(DeclarativeBase):
     """Root of the typed tables."""
 
-    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: Json, list[Any]: Json, int: BigInteger}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: UtcDateTime,
+        dict[str, Any]: Json,
+        list[Any]: Json,
+        int: BigInteger,
+    }
     # Every constraint has a name, so that a later migration can change it.
     metadata = MetaData(
         naming_convention={

@@ -92,20 +92,27 @@ class ValidateConfigRequest(_message.Message):
     def __init__(self, task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., model_name: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., pretrained: _Optional[bool] = ...) -> None: ...
 
 class ValidateConfigResponse(_message.Message):
-    __slots__ = ("violations", "config", "task_type", "default_image_size", "primary_metric", "primary_metric_maximized")
+    __slots__ = ("violations", "config", "task_type", "default_image_size", "primary_metric", "metrics")
+    class MetricsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: bool
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[bool] = ...) -> None: ...
     VIOLATIONS_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     TASK_TYPE_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_IMAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PRIMARY_METRIC_FIELD_NUMBER: _ClassVar[int]
-    PRIMARY_METRIC_MAXIMIZED_FIELD_NUMBER: _ClassVar[int]
+    METRICS_FIELD_NUMBER: _ClassVar[int]
     violations: _containers.RepeatedCompositeFieldContainer[_common_pb2.FieldViolation]
     config: _struct_pb2.Struct
     task_type: _common_pb2.TaskType
     default_image_size: int
     primary_metric: str
-    primary_metric_maximized: bool
-    def __init__(self, violations: _Optional[_Iterable[_Union[_common_pb2.FieldViolation, _Mapping]]] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., default_image_size: _Optional[int] = ..., primary_metric: _Optional[str] = ..., primary_metric_maximized: _Optional[bool] = ...) -> None: ...
+    metrics: _containers.ScalarMap[str, bool]
+    def __init__(self, violations: _Optional[_Iterable[_Union[_common_pb2.FieldViolation, _Mapping]]] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., default_image_size: _Optional[int] = ..., primary_metric: _Optional[str] = ..., metrics: _Optional[_Mapping[str, bool]] = ...) -> None: ...
 
 class StartRunRequest(_message.Message):
     __slots__ = ("run",)

@@ -1,0 +1,1 @@
+"""Datasets: upload, analysis, listing, deletion."""

@@ -1,0 +1,188 @@
+"""Where the messages of the contract meet the domain: requests in, checked as a whole, and resources out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+
+from gateway.datasets.files import FileAnnouncement, Part, ReceivedFile
+from gateway.datasets.service import PageRequest
+from gateway.datasets.spec import (
+    DEFAULT_PROJECT,
+    DEFAULT_VAL_FRACTION,
+    KNOWN_FORMATS,
+    MAX_NAME,
+    MAX_PROJECT,
+    MAX_REQUEST_ID,
+    NewDataset,
+    tags_violations,
+    text_violations,
+)
+from rpc.errors import invalid_request
+from rpc.times import to_timestamp
+from storage.database import tables
+from storage.database.datasets import DatasetFilter
+from storage.objects import keys
+from visionmesh.errors import Violation
+from visionmesh.v1 import common_pb2, dataset_pb2
+
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 1000
+STATES = ("UPLOADING", "ANALYZING", "READY", "FAILED")
+MAX_TEXT = 1000
+
+
+def new_dataset(spec: dataset_pb2.DatasetSpec, field: str, others: Sequence[Violation] = ()) -> NewDataset:
+    """Read a spec that the request holds as ``field``. Raises INVALID_REQUEST naming all violations, ``others`` too."""
+    new = NewDataset(
+        name=spec.name,
+        description=spec.description,
+        format=_name(dataset_pb2.DatasetFormat, "DATASET_FORMAT_", spec.format),
+        visibility=_name(dataset_pb2.Visibility, "VISIBILITY_", spec.visibility) or "PRIVATE",
+        project_id=spec.project_id or DEFAULT_PROJECT,
+        tags=tuple(dict.fromkeys(spec.tags)),
+        val_fraction=spec.val_fraction if spec.HasField("val_fraction") else DEFAULT_VAL_FRACTION,
+        split_seed=spec.split_seed,
+    )
+    violations = [*others, *new.violations(field)]
+    if violations:
+        raise invalid_request(violations)
+    return new
+
+
+def request_id_violations(request_id: str) -> list[Violation]:
+    """The rules of a request_id."""
+    return text_violations("request_id", request_id, MAX_REQUEST_ID)
+
+
+def required_id(dataset_id: str) -> str:
+    """A request's ``dataset_id``. Raises INVALID_REQUEST when it cannot be one."""
+    if not dataset_id:
+        raise invalid_request([Violation("dataset_id", "is required")])
+    if violations := text_violations("dataset_id", dataset_id, MAX_NAME):
+        raise invalid_request(violations)
+    return dataset_id
+
+
+def page_request(page_size: int, page_token: str, others: Sequence[Violation] = ()) -> PageRequest:
+    """Read the fields of a page. Raises INVALID_REQUEST naming all violations, ``others`` too."""
+    violations = list(others)
+    if not 0 <= page_size <= MAX_PAGE_SIZE:
+        violations.append(Violation("page_size", f"must be between 0 and {MAX_PAGE_SIZE}: {page_size}"))
+    if violations:
+        raise invalid_request(violations)
+    return PageRequest(page_size or DEFAULT_PAGE_SIZE, page_token)
+
+
+def list_request(request: dataset_pb2.ListDatasetsRequest) -> tuple[DatasetFilter, PageRequest]:
+    """Read a listing's filters and page. Raises INVALID_REQUEST."""
+    filters = DatasetFilter(
+        project_id=request.project_id,
+        format=_name(dataset_pb2.DatasetFormat, "DATASET_FORMAT_", request.format),
+        state=_name(dataset_pb2.DatasetState, "DATASET_STATE_", request.state),
+        text=request.text,
+        tags=tuple(request.tags),
+    )
+    violations = [
+        *text_violations("project_id", request.project_id, MAX_PROJECT),
+        *text_violations("text", request.text, MAX_TEXT),
+        *tags_violations("tags", request.tags),
+    ]
+    if filters.format and filters.format not in KNOWN_FORMATS:
+        violations.append(Violation("format", f"{filters.format} is no known format"))
+    if filters.state and filters.state not in STATES:
+        violations.append(Violation("state", f"{filters.state} is no known state"))
+    return filters, page_request(request.page_size, request.page_token, violations)
+
+
+async def first_id(requests: AsyncIterator[dataset_pb2.UploadFilesRequest]) -> str:
+    """The dataset that the first message of UploadFiles names. Raises INVALID_REQUEST."""
+    async for request in requests:
+        if request.WhichOneof("payload") == "dataset_id":
+            return required_id(request.dataset_id)
+        break
+    raise invalid_request([Violation("dataset_id", "is required as the first message of the stream")])
+
+
+async def first_spec(requests: AsyncIterator[dataset_pb2.UploadDatasetRequest]) -> NewDataset:
+    """The spec in the first message of UploadDataset. Raises INVALID_REQUEST."""
+    async for request in requests:
+        if request.WhichOneof("payload") == "spec":
+            return new_dataset(request.spec, "spec")
+        break
+    raise invalid_request([Violation("spec", "is required as the first message of the stream")])
+
+
+async def file_parts(
+    requests: AsyncIterator[dataset_pb2.UploadFilesRequest] | AsyncIterator[dataset_pb2.UploadDatasetRequest],
+) -> AsyncIterator[Part]:
+    """The headers and chunks of an upload stream, after its first message. Raises INVALID_REQUEST on others."""
+    async for request in requests:
+        payload = request.WhichOneof("payload")
+        if payload == "chunk":
+            yield request.chunk
+        elif payload == "header":
+            yield FileAnnouncement(request.header.path, request.header.size_bytes, request.header.sha256)
+        elif payload is None:
+            raise invalid_request([Violation("payload", "is empty; send a header or a chunk")])
+        else:
+            raise invalid_request([Violation(payload, "may only be the first message of the stream")])
+
+
+def to_dataset(row: tables.Dataset) -> dataset_pb2.Dataset:
+    """A dataset as clients see it."""
+    return dataset_pb2.Dataset(
+        id=row.id,
+        name=row.name,
+        description=row.description,
+        format=f"DATASET_FORMAT_{row.format}",
+        visibility=f"VISIBILITY_{row.visibility}",
+        project_id=row.project_id,
+        user_id=row.user_id,
+        tags=row.tags,
+        state=f"DATASET_STATE_{row.state}",
+        failure=common_pb2.Failure(**row.failure) if row.failure else None,
+        file_count=row.file_count,
+        total_size_bytes=row.total_size_bytes,
+        num_classes=len(row.class_names),
+        class_names=row.class_names,
+        class_distribution={
+            split: dataset_pb2.ClassDistribution(images=images) for split, images in row.class_distribution.items()
+        },
+        task_types=[f"TASK_TYPE_{name}" for name in row.task_types],
+        storage_path=keys.dataset_prefix(row.id),
+        manifest_digest=row.manifest_digest,
+        create_time=to_timestamp(row.create_time),
+        update_time=to_timestamp(row.update_time),
+        val_fraction=row.val_fraction,
+        split_seed=row.split_seed,
+    )
+
+
+def to_watch_response(row: tables.Dataset) -> dataset_pb2.WatchDatasetResponse:
+    """Where a dataset stands."""
+    return dataset_pb2.WatchDatasetResponse(
+        dataset=to_dataset(row), analyzed_files=row.analyzed_files, total_files=row.file_count
+    )
+
+
+def to_file(file: tables.DatasetFile | ReceivedFile) -> dataset_pb2.DatasetFile:
+    """A file; split and label are empty until it was analysed."""
+    message = dataset_pb2.DatasetFile(path=file.path, size_bytes=file.size_bytes, sha256=file.sha256)
+    if isinstance(file, tables.DatasetFile):
+        message.split, message.label = file.split, file.label
+    return message
+
+
+def to_problem(row: tables.DatasetProblem) -> dataset_pb2.DatasetProblem:
+    """A problem."""
+    severity = f"PROBLEM_SEVERITY_{row.severity}"
+    return dataset_pb2.DatasetProblem(path=row.path, kind=row.kind, severity=severity, message=row.message)
+
+
+def _name(enum: EnumTypeWrapper, prefix: str, number: int) -> str:
+    """An enum value's short name; empty for unspecified, the number in words for one that is not known."""
+    if number == 0:
+        return ""
+    return enum.Name(number).removeprefix(prefix) if number in enum.values() else f"the number {number}"

@@ -1,0 +1,51 @@
+"""The refusals that several parts of this room share."""
+
+from __future__ import annotations
+
+from rpc.errors import DomainError
+
+
+def dataset_not_found(dataset_id: str) -> DomainError:
+    """No such dataset, or it is someone else's: a caller cannot tell which."""
+    return DomainError(
+        "DATASET_NOT_FOUND",
+        f"There is no dataset {dataset_id!r} that you may see. ListDatasets gives those you can use.",
+        metadata={"dataset_id": dataset_id},
+    )
+
+
+def not_the_owner(dataset_id: str) -> DomainError:
+    """The caller may see the dataset and not change it."""
+    return DomainError(
+        "DATASET_NOT_FOUND",
+        f"You do not own the dataset {dataset_id!r}: only its owner may change or delete it.",
+        metadata={"dataset_id": dataset_id},
+    )
+
+
+def invalid_transition(dataset_id: str, from_state: str, to_state: str, advice: str) -> DomainError:
+    """The dataset's state does not allow what was asked; ``advice`` says what would help."""
+    return DomainError(
+        "INVALID_STATE_TRANSITION",
+        f"The dataset {dataset_id!r} is {from_state}. {advice}",
+        metadata={"dataset_id": dataset_id, "from": from_state, "to": to_state},
+    )
+
+
+def file_mismatch(path: str, what: str, expected: str, received: str, story: str) -> DomainError:
+    """Bytes differ from their announcement: ``what`` is ``size_bytes`` or ``sha256``."""
+    return DomainError(
+        "FILE_MISMATCH",
+        f"File {path!r}: {story} (expected {what} {expected}, received {received}).",
+        metadata={"path": path, "what": what, "expected": expected, "received": received},
+    )
+
+
+def file_exists(path: str) -> DomainError:
+    """The path is taken."""
+    return DomainError(
+        "FILE_EXISTS",
+        f"The dataset already holds {path!r}, or another stream is sending it. ListDatasetFiles says what arrived: "
+        "send only the rest.",
+        metadata={"path": path},
+    )

@@ -1,0 +1,142 @@
+"""Upload streams and the records they make: adding to a dataset, and creating one in a single stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from concurrent.futures import Executor
+from contextlib import aclosing, asynccontextmanager
+
+from sqlalchemy.orm import Session
+
+from gateway.datasets.changes import Changes
+from gateway.datasets.errors import dataset_not_found, file_exists, invalid_transition, not_the_owner
+from gateway.datasets.files import Part, ReceivedFile
+from gateway.datasets.inventory import Inventory, UploadLimits
+from gateway.datasets.records import delete_objects, new_record
+from gateway.datasets.spec import NewDataset
+from gateway.datasets.uploads import FileReceiver
+from gateway.datasets.waiting import in_thread, run_to_end
+from storage.database.datasets import OPEN_STATES, DatasetRepository
+from storage.database.engine import Database
+from storage.database.errors import FileExists, StateChanged
+from storage.database.ids import new_id
+from storage.database.tables import Dataset, DatasetFile
+from storage.objects.store import ObjectStore
+
+_CLOSED_ADVICE = "Files can be added only while it is UPLOADING or FAILED; make a new dataset for more."
+
+
+class UploadSessions:
+    """The upload streams of this gateway."""
+
+    def __init__(
+        self, database: Database, store: ObjectStore, changes: Changes, threads: Executor, limits: UploadLimits
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._changes = changes
+        self._threads = threads
+        self._limits = limits
+        self._opening = asyncio.Lock()
+        self._open: dict[str, tuple[Inventory, int]] = {}  # with the number of streams that share it
+
+    def is_open(self, dataset_id: str) -> bool:
+        """Whether a stream adds to the dataset now."""
+        return dataset_id in self._open
+
+    async def add_files(
+        self, user_id: str, dataset_id: str, parts: AsyncIterator[Part]
+    ) -> AsyncGenerator[ReceivedFile, None]:
+        """Add files to a dataset, yielding each when it is durable and recorded; those stay whatever comes after."""
+        await self._check_open(user_id, dataset_id)
+
+        async def keep(file: ReceivedFile) -> None:
+            await self._record_file(dataset_id, file)
+
+        async with self._inventory(dataset_id) as inventory:
+            receiver = FileReceiver(self._store, self._threads, dataset_id, inventory, keep)
+            async with aclosing(receiver.receive(parts)) as files:
+                try:
+                    async for file in files:
+                        self._changes.notify(dataset_id)
+                        yield file
+                except FileExists as error:
+                    raise file_exists(error.path) from error
+                except StateChanged as error:
+                    if not error.state:
+                        raise dataset_not_found(dataset_id) from error
+                    raise invalid_transition(dataset_id, error.state, "UPLOADING", _CLOSED_ADVICE) from error
+
+    async def upload_dataset(self, user_id: str, new: NewDataset, parts: AsyncIterator[Part]) -> Dataset:
+        """Receive all files, then record dataset and files at once, ANALYZING; on any failure nothing stays."""
+        dataset_id = new_id("ds")
+        received: list[ReceivedFile] = []
+
+        async def keep(file: ReceivedFile) -> None:
+            received.append(file)
+
+        receiver = FileReceiver(self._store, self._threads, dataset_id, Inventory(self._limits), keep)
+        try:
+            async with aclosing(receiver.receive(parts)) as files:
+                async for _ in files:
+                    pass
+            return await run_to_end(
+                self._database.write(lambda session: _record_all(session, user_id, dataset_id, new, received))
+            )
+        except BaseException:
+            await run_to_end(self._forget(dataset_id))
+            raise
+
+    async def _check_open(self, user_id: str, dataset_id: str) -> None:
+        dataset = await self._database.read(lambda session: DatasetRepository(session).visible(dataset_id, user_id))
+        if dataset is None:
+            raise dataset_not_found(dataset_id)
+        if dataset.user_id != user_id:
+            raise not_the_owner(dataset_id)
+        if dataset.state not in OPEN_STATES:
+            raise invalid_transition(dataset_id, dataset.state, "UPLOADING", _CLOSED_ADVICE)
+
+    @asynccontextmanager
+    async def _inventory(self, dataset_id: str) -> AsyncIterator[Inventory]:
+        async with self._opening:
+            inventory, streams = self._open.get(dataset_id) or (await self._load(dataset_id), 0)
+            self._open[dataset_id] = inventory, streams + 1
+        try:
+            yield inventory
+        finally:
+            inventory, streams = self._open.pop(dataset_id)
+            if streams > 1:
+                self._open[dataset_id] = inventory, streams - 1
+
+    async def _load(self, dataset_id: str) -> Inventory:
+        files = await self._database.read(lambda session: DatasetRepository(session).all_files(dataset_id))
+        return Inventory(self._limits, ((file.path, file.size_bytes) for file in files))
+
+    async def _record_file(self, dataset_id: str, file: ReceivedFile) -> None:
+        def record(session: Session) -> None:
+            datasets = DatasetRepository(session)
+            datasets.change_state(dataset_id, ("FAILED",), "UPLOADING", failure=None, analyzed_files=0)
+            datasets.add_file(_row(dataset_id, file))
+
+        await self._database.write(record)
+
+    async def _forget(self, dataset_id: str) -> None:
+        await self._database.write(lambda session: DatasetRepository(session).delete(dataset_id))
+        await in_thread(self._threads, delete_objects, self._store, dataset_id)
+
+
+def _record_all(
+    session: Session, user_id: str, dataset_id: str, new: NewDataset, files: Sequence[ReceivedFile]
+) -> Dataset:
+    datasets = DatasetRepository(session)
+    datasets.add(new_record(dataset_id, user_id, new))
+    for file in files:
+        datasets.add_file(_row(dataset_id, file))
+    dataset = datasets.change_state(dataset_id, ("UPLOADING",), "ANALYZING")
+    assert dataset is not None  # made above, in this transaction
+    return dataset
+
+
+def _row(dataset_id: str, file: ReceivedFile) -> DatasetFile:
+    return DatasetFile(dataset_id=dataset_id, path=file.path, size_bytes=file.size_bytes, sha256=file.sha256)

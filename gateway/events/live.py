@@ -1,0 +1,136 @@
+"""The newest events of the jobs that something happens to, in memory, so that watchers cost no queries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import islice
+
+from gateway.training.states import ACTIVE
+from storage.database.events import StoredEvent
+from visionmesh.v1 import event_pb2, training_pb2
+
+# Field 1, length-delimited: the tag of `event` in WatchJobResponse.
+_EVENT_TAG = b"\x0a"
+
+
+class LiveEvent:
+    """One event of a log, with the encoded responses that carry it: each is made once for all watchers."""
+
+    def __init__(self, stored: StoredEvent) -> None:
+        self.sequence = stored.sequence
+        self.kind = stored.kind
+        self.payload = stored.payload
+
+    @cached_property
+    def watch_job(self) -> bytes:
+        """An encoded WatchJobResponse: the stored bytes behind a tag and a length."""
+        return _EVENT_TAG + _varint(len(self.payload)) + self.payload
+
+    @cached_property
+    def watch_metrics(self) -> bytes:
+        """An encoded WatchMetricsResponse."""
+        event = event_pb2.JobEvent.FromString(self.payload)
+        return training_pb2.WatchMetricsResponse(metric=event.metric).SerializeToString()
+
+    @cached_property
+    def watch_logs(self) -> bytes:
+        """An encoded WatchLogsResponse."""
+        event = event_pb2.JobEvent.FromString(self.payload)
+        return training_pb2.WatchLogsResponse(log=event.log).SerializeToString()
+
+
+class LiveJob:
+    """The ring of one job. ``last_sequence`` and ``state`` are as of the newest event that was committed."""
+
+    def __init__(self, ring_events: int) -> None:
+        self._ring: deque[LiveEvent] = deque(maxlen=ring_events)
+        self._changed = asyncio.Event()
+        self.last_sequence = 0
+        self.state = ""
+        self.watchers = 0
+        self.closed = False
+
+    def publish(self, events: Sequence[StoredEvent], state: str) -> None:
+        """Add events that were committed. Those that come late (another commit overtook them) stay out of the ring:
+        it must have no gaps, and who misses them reads the database."""
+        if events and events[-1].sequence > self.last_sequence:
+            if events[0].sequence != self.last_sequence + 1:
+                self._ring.clear()
+            self._ring.extend(LiveEvent(event) for event in events)
+            self.last_sequence, self.state = events[-1].sequence, state
+        self.wake()
+
+    def advance(self, last_sequence: int, state: str) -> None:
+        """Take over what the database says, unless it is older than what is known."""
+        if last_sequence > self.last_sequence:
+            self._ring.clear()
+        if last_sequence >= self.last_sequence:
+            self.last_sequence, self.state = last_sequence, state
+
+    def after(self, sequence: int) -> list[LiveEvent] | None:
+        """The events after ``sequence``, or None when the ring does not reach back that far."""
+        if not self._ring or sequence + 1 < self._ring[0].sequence:
+            return None
+        return list(islice(self._ring, sequence + 1 - self._ring[0].sequence, None))
+
+    def wake(self) -> None:
+        """Wake every watcher."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """Set at the next change. Take it before looking, wait on it after."""
+        return self._changed
+
+
+class LiveLog:
+    """The rings of all jobs that are active or watched."""
+
+    def __init__(self, ring_events: int) -> None:
+        self._ring_events = ring_events
+        self._jobs: dict[str, LiveJob] = {}
+        self._closed = False
+
+    def publish(self, job_id: str, events: Sequence[StoredEvent], state: str) -> None:
+        """Tell watchers of committed events."""
+        job = self._jobs.setdefault(job_id, LiveJob(self._ring_events))
+        job.publish(events, state)
+        self._drop_if_idle(job_id, job)
+
+    @contextmanager
+    def attach(self, job_id: str) -> Iterator[LiveJob]:
+        """The ring of a job, kept while it is attached to."""
+        job = self._jobs.setdefault(job_id, LiveJob(self._ring_events))
+        job.closed = self._closed
+        job.watchers += 1
+        try:
+            yield job
+        finally:
+            job.watchers -= 1
+            self._drop_if_idle(job_id, job)
+
+    def _drop_if_idle(self, job_id: str, job: LiveJob) -> None:
+        if not job.watchers and job.state not in ACTIVE:
+            self._jobs.pop(job_id, None)
+
+    def close(self) -> None:
+        """End every watch: the server is draining."""
+        self._closed = True
+        for job in self._jobs.values():
+            job.closed = True
+            job.wake()
+
+
+def _varint(value: int) -> bytes:
+    """Base-128 varint of the protobuf wire format."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)

@@ -1,0 +1,110 @@
+"""Transactions on a job and its log: whatever changes a job goes through here, and watchers hear of it after commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+from sqlalchemy.orm import Session
+
+from gateway.enums import JOB_STATES
+from gateway.events.encoding import KINDS, encoder
+from gateway.events.live import LiveLog
+from gateway.training.states import check_transition
+from rpc.errors import DomainError
+from storage.database.engine import Database
+from storage.database.events import EventRepository, NewEvent, StoredEvent
+from storage.database.jobs import JobRepository
+from storage.database.tables import TrainingJob, now
+from visionmesh.v1 import common_pb2, event_pb2
+
+T = TypeVar("T")
+
+
+def job_not_found(job_id: str) -> DomainError:
+    """JOB_NOT_FOUND; the same for a job that does not exist and one of someone else's."""
+    return DomainError("JOB_NOT_FOUND", f"There is no job {job_id!r}.", metadata={"job_id": job_id})
+
+
+class JobTransaction:
+    """One job, locked, inside a write transaction; ``events`` collects what was appended to its log."""
+
+    def __init__(self, session: Session, job: TrainingJob) -> None:
+        self.session = session
+        self.job = job
+        self.jobs = JobRepository(session)
+        self.events: list[StoredEvent] = []
+        self._log = EventRepository(session)
+
+    def append(self, events: Sequence[NewEvent]) -> list[NewEvent]:
+        """Append events of a run; returns those that were new."""
+        appended = self._log.append(self.job.id, events)
+        self.events += [stored for _, stored in appended]
+        return [event for event, _ in appended]
+
+    def append_own(self, field: str, payload: Message) -> None:
+        """Append an event of the gateway itself; ``field`` is a payload field of JobEvent."""
+        time = now()
+        run_id = self.job.current_run_id
+        encode = encoder(self.job.id, run_id, time, field, payload)
+        self.events.append(self._log.append_own(self.job.id, run_id or self.job.id, KINDS[field], time, encode))
+
+    def update(self, **changes: Any) -> None:
+        """Change columns of the job other than its state."""
+        job = self.jobs.update(self.job.id, **changes)
+        assert job is not None  # locked by this transaction
+        self.job = job
+
+    def change_state(self, to_state: str, *, failure: common_pb2.Failure | None = None, **changes: Any) -> None:
+        """Move the job to another state and log it. Raises INVALID_STATE_TRANSITION."""
+        from_state = self.job.state
+        check_transition(self.job.id, from_state, to_state)
+        kept = failure_columns(failure) if failure is not None else None
+        job = self.jobs.change_state(self.job.id, [from_state], to_state, failure=kept, **changes)
+        assert job is not None  # locked by this transaction
+        self.job = job
+        change = event_pb2.JobStateChange(
+            from_state=JOB_STATES.number(from_state),  # type: ignore[arg-type]
+            to_state=JOB_STATES.number(to_state),  # type: ignore[arg-type]
+            failure=failure,
+        )
+        self.append_own("state_change", change)
+
+    def positions(self, run_id: str) -> dict[str, int]:
+        """The last durable sequence of each source of a run."""
+        return self._log.positions(run_id)
+
+
+def failure_columns(failure: common_pb2.Failure) -> dict[str, Any]:
+    """A failure as the database keeps it."""
+    return {"reason": failure.reason, "message": failure.message, "metadata": dict(failure.metadata)}
+
+
+class JobLog:
+    """Runs transactions on jobs and tells watchers of what they committed."""
+
+    def __init__(self, database: Database, live: LiveLog) -> None:
+        self.database = database
+        self.live = live
+
+    async def transact(self, job_id: str, work: Callable[[JobTransaction], T]) -> T:
+        """Run ``work`` on the locked job in one transaction; publish its events when they are durable.
+
+        Raises JOB_NOT_FOUND, and whatever ``work`` raises, which rolls everything back.
+        """
+
+        def run(session: Session) -> tuple[T, JobTransaction]:
+            job = JobRepository(session).lock(job_id)
+            if job is None:
+                raise job_not_found(job_id)
+            transaction = JobTransaction(session, job)
+            return work(transaction), transaction
+
+        result, done = await self.database.write(run)
+        self.publish(done)
+        return result
+
+    def publish(self, transaction: JobTransaction) -> None:
+        """Tell watchers of a transaction that was committed."""
+        self.live.publish(transaction.job.id, transaction.events, transaction.job.state)

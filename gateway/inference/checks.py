@@ -1,0 +1,71 @@
+"""What a prediction's request must be like."""
+
+from __future__ import annotations
+
+from rpc.errors import DomainError, invalid_request
+from visionmesh.errors import Violation
+from visionmesh.v1 import inference_pb2
+
+MAX_TOP_K = 1000
+MAX_DETECTIONS = 3000
+
+
+def check_predict(request: inference_pb2.PredictRequest, max_image_bytes: int) -> None:
+    """Raises DomainError INVALID_REQUEST with everything wrong, NOT_SERVED_YET, MESSAGE_TOO_LARGE."""
+    violations = [
+        *_model_violations(request),
+        *_image_violations(request),
+        *_threshold_violations(request, "confidence_threshold"),
+        *_threshold_violations(request, "iou_threshold"),
+        *_count_violations("top_k", request.top_k, MAX_TOP_K),
+        *_count_violations("max_detections", request.max_detections, MAX_DETECTIONS),
+    ]
+    if violations:
+        raise invalid_request(violations)
+    if request.WhichOneof("image") == "dataset_file":
+        raise DomainError(
+            "NOT_SERVED_YET",
+            "Predicting a file of a dataset is part of the contract, but this release does not serve it yet. "
+            "Send the image itself in image_bytes.",
+            metadata={"rpc": "visionmesh.v1.InferenceService/Predict", "field": "dataset_file"},
+        )
+    if len(request.image_bytes) > max_image_bytes:
+        raise DomainError(
+            "MESSAGE_TOO_LARGE",
+            f"The image has {len(request.image_bytes)} bytes; at most {max_image_bytes} are allowed by the gateway's "
+            "setting VISIONMESH_MAX_MESSAGE_BYTES. Send a smaller image.",
+            metadata={
+                "setting": "VISIONMESH_MAX_MESSAGE_BYTES",
+                "limit_bytes": str(max_image_bytes),
+                "size_bytes": str(len(request.image_bytes)),
+            },
+        )
+
+
+def _model_violations(request: inference_pb2.PredictRequest) -> list[Violation]:
+    chosen = request.WhichOneof("model")
+    if chosen is None:
+        return [Violation("model", "is required: give job_id or checkpoint_id")]
+    given = request.job_id if chosen == "job_id" else request.checkpoint_id
+    return [] if given else [Violation(chosen, "must not be empty")]
+
+
+def _image_violations(request: inference_pb2.PredictRequest) -> list[Violation]:
+    chosen = request.WhichOneof("image")
+    if chosen is None:
+        return [Violation("image", "is required: give the bytes of an image file in image_bytes")]
+    if chosen == "image_bytes" and not request.image_bytes:
+        return [Violation("image_bytes", "must not be empty: give the bytes of an image file")]
+    return []
+
+
+def _threshold_violations(request: inference_pb2.PredictRequest, field: str) -> list[Violation]:
+    value: float = getattr(request, field)
+    # The comparison is false for NaN too. An unset field reads as 0.
+    return [] if 0 <= value <= 1 else [Violation(field, f"must be a number from 0 to 1; it is {value}")]
+
+
+def _count_violations(field: str, value: int, largest: int) -> list[Violation]:
+    if 0 <= value <= largest:
+        return []
+    return [Violation(field, f"must be from 1 to {largest}, or 0 for the default; it is {value}")]

@@ -1,0 +1,101 @@
+"""What inference answers, without transport."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection
+
+from sqlalchemy.orm import Session
+
+from gateway.failover import first_answer
+from gateway.fleet import Fleet, Trainer
+from gateway.inference.checks import check_predict
+from gateway.inference.converters import trainer_request
+from gateway.inference.lookup import TrainedModel, by_checkpoint, by_job
+from gateway.inference.placement import ranked
+from gateway.problems import framework_problem
+from rpc.errors import DomainError
+from storage.database.engine import Database
+from storage.database.jobs import JobRepository
+from visionmesh.mesh.v1 import trainer_pb2
+from visionmesh.v1 import inference_pb2
+
+# What a trainer has in memory it tells at once; one that does not is reported and not waited for.
+LIST_TIMEOUT_SECONDS = 5.0
+
+
+class InferenceService:
+    """Predictions with the checkpoints of a caller's jobs."""
+
+    def __init__(self, database: Database, fleet: Fleet, *, max_image_bytes: int) -> None:
+        self._database = database
+        self._fleet = fleet
+        self._max_image_bytes = max_image_bytes
+
+    async def predict(
+        self, request: inference_pb2.PredictRequest, user_id: str, timeout_seconds: float | None
+    ) -> inference_pb2.PredictResponse:
+        """Predicts one image; ``timeout_seconds`` is what is left of the caller's deadline, None without one.
+
+        Raises DomainError INVALID_REQUEST, NOT_SERVED_YET, MESSAGE_TOO_LARGE, JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND,
+        NO_CHECKPOINT, FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, and what the trainer says of the image.
+        """
+        deadline = time.monotonic() + timeout_seconds if timeout_seconds is not None else None
+        check_predict(request, self._max_image_bytes)
+        trained = await self._database.read(lambda session: _find(session, request, user_id))
+        asked = trainer_request(request, trained.checkpoint)
+        answer = await first_answer(
+            ranked(trained.checkpoint.digest, self._fleet.serving(trained.job.framework)),
+            lambda stub, timeout: stub.Predict(
+                asked, timeout=timeout if deadline is None else max(0.0, deadline - time.monotonic())
+            ),
+        )
+        prediction = answer.prediction
+        prediction.job_id = trained.job.id
+        prediction.checkpoint_id = trained.checkpoint.id
+        return prediction
+
+    async def loaded_models(self, user_id: str) -> inference_pb2.ListLoadedModelsResponse:
+        """The models in memory that came from the user's jobs, and the trainers that do not answer."""
+        answers = await asyncio.gather(*(_loaded(trainer) for trainer in self._fleet.trainers))
+        models = [model for answer in answers for model in answer.models]
+        job_ids = {model.job_id for model in models}
+        owned = await self._database.read(lambda session: _owned(session, job_ids, user_id)) if job_ids else set()
+        mine = sorted((model for model in models if model.job_id in owned), key=_place)
+        return inference_pb2.ListLoadedModelsResponse(
+            models=mine,
+            problems=[problem for answer in answers for problem in answer.problems],
+        )
+
+
+def _find(session: Session, request: inference_pb2.PredictRequest, user_id: str) -> TrainedModel:
+    if request.WhichOneof("model") == "job_id":
+        return by_job(session, request.job_id, user_id)
+    return by_checkpoint(session, request.checkpoint_id, user_id)
+
+
+def _owned(session: Session, job_ids: Collection[str], user_id: str) -> set[str]:
+    jobs = JobRepository(session)
+    return {job_id for job_id in job_ids if jobs.owned(job_id, user_id) is not None}
+
+
+def _place(model: inference_pb2.LoadedModel) -> tuple[str, str, str, str]:
+    return model.framework, model.model_name, model.checkpoint_id, model.trainer_address
+
+
+async def _loaded(trainer: Trainer) -> inference_pb2.ListLoadedModelsResponse:
+    if not trainer.healthy:
+        return inference_pb2.ListLoadedModelsResponse(problems=[framework_problem(trainer)])
+    try:
+        answer = await trainer.call(
+            lambda stub, timeout: stub.ListLoadedModels(
+                trainer_pb2.ListLoadedModelsRequest(), timeout=min(timeout, LIST_TIMEOUT_SECONDS)
+            )
+        )
+    except DomainError as error:
+        return inference_pb2.ListLoadedModelsResponse(problems=[framework_problem(trainer, error.message)])
+    for model in answer.models:
+        model.framework = trainer.framework
+        model.trainer_address = trainer.address
+    return inference_pb2.ListLoadedModelsResponse(models=answer.models)

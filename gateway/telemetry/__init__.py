@@ -1,0 +1,1 @@
+"""What run agents report: ingest, commands, leases."""

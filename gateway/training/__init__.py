@@ -1,0 +1,1 @@
+"""Training jobs: their rules, their attempts, and who watches them."""

@@ -1,0 +1,77 @@
+"""What can be said against a job's spec without asking anyone: types, ranges, lengths."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from google.protobuf import struct_pb2
+
+from gateway.enums import METRIC_MODES, TASK_TYPES
+from visionmesh.errors import Violation
+from visionmesh.v1 import training_pb2
+
+NAME_LENGTH = 200
+NOTES_LENGTH = 10_000
+MAX_TAGS = 50
+MAX_EPOCHS = 100_000
+MAX_BATCH_SIZE = 65_536
+IMAGE_SIZES = range(8, 4097)
+INT31 = 2**31 - 1
+
+
+def check_spec(spec: training_pb2.TrainingJobSpec) -> list[Violation]:
+    """Everything wrong with ``spec`` by itself; paths begin with ``job.``."""
+    return [Violation(f"job.{field}", description) for field, description in _problems(spec)]
+
+
+def _problems(spec: training_pb2.TrainingJobSpec) -> Iterator[tuple[str, str]]:
+    for name in ("project_id", "session_id", "experiment_name", "primary_metric"):
+        if len(getattr(spec, name)) > NAME_LENGTH:
+            yield name, f"must have at most {NAME_LENGTH} characters, not {len(getattr(spec, name))}"
+    if len(spec.notes) > NOTES_LENGTH:
+        yield "notes", f"must have at most {NOTES_LENGTH} characters, not {len(spec.notes)}"
+    if len(spec.tags) > MAX_TAGS:
+        yield "tags", f"must be at most {MAX_TAGS}, not {len(spec.tags)}"
+    for index, tag in enumerate(spec.tags):
+        if not tag or len(tag) > NAME_LENGTH:
+            yield f"tags[{index}]", f"must have 1 to {NAME_LENGTH} characters"
+    for name, where in (("framework", "ListFrameworks"), ("model_name", "ListModels"), ("dataset_id", "ListDatasets")):
+        if not getattr(spec, name):
+            yield name, f"is required; {where} shows what there is"
+    if TASK_TYPES.name(spec.task_type) is None:
+        yield "task_type", f"{spec.task_type} is not a task type"
+    if METRIC_MODES.name(spec.primary_metric_mode) is None:
+        yield "primary_metric_mode", f"{spec.primary_metric_mode} is not a mode"
+    if not 1 <= spec.epochs <= MAX_EPOCHS:
+        yield "epochs", f"must be 1 to {MAX_EPOCHS}, not {spec.epochs}"
+    if spec.batch_size and not 1 <= spec.batch_size <= MAX_BATCH_SIZE:
+        yield "batch_size", f"must be 1 to {MAX_BATCH_SIZE} (or 0 for the default), not {spec.batch_size}"
+    if spec.HasField("learning_rate") and not (math.isfinite(spec.learning_rate) and spec.learning_rate > 0):
+        yield "learning_rate", f"must be a finite number above 0, not {spec.learning_rate}"
+    if spec.image_size and spec.image_size not in IMAGE_SIZES:
+        smallest, largest = IMAGE_SIZES[0], IMAGE_SIZES[-1]
+        yield "image_size", f"must be {smallest} to {largest} (or 0 for the model's default), not {spec.image_size}"
+    if not 0 <= spec.seed <= INT31:
+        yield "seed", f"must be 0 to {INT31}, not {spec.seed}"
+    if spec.max_restarts:
+        yield "max_restarts", "must be 0: this release does not restart failed jobs by itself yet"
+    for path in non_finite(spec.advanced_config):
+        yield f"advanced_config.{path}", "must be a finite number"
+
+
+def non_finite(struct: struct_pb2.Struct, prefix: str = "") -> Iterator[str]:
+    """Paths of the numbers in ``struct`` that are NaN or infinite."""
+    for name, value in struct.fields.items():
+        yield from _non_finite_value(value, f"{prefix}{name}")
+
+
+def _non_finite_value(value: struct_pb2.Value, path: str) -> Iterator[str]:
+    kind = value.WhichOneof("kind")
+    if kind == "number_value" and not math.isfinite(value.number_value):
+        yield path
+    elif kind == "struct_value":
+        yield from non_finite(value.struct_value, f"{path}.")
+    elif kind == "list_value":
+        for index, item in enumerate(value.list_value.values):
+            yield from _non_finite_value(item, f"{path}[{index}]")

@@ -1,0 +1,58 @@
+"""What is read of a job besides itself: metrics, log lines, checkpoints."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from gateway.access import Caller
+from gateway.training.service import JobService
+from storage.database.events import EventRepository
+from storage.database.pages import Page, decode_page_token, encode_page_token
+from storage.database.projections import CheckpointRepository, MetricRepository
+from storage.database.tables import Checkpoint, Metric
+from visionmesh.v1 import event_pb2
+
+
+class JobReports:
+    """Reads what belongs to jobs of the caller. Every method raises JOB_NOT_FOUND; pages raise InvalidPageToken."""
+
+    def __init__(self, jobs: JobService) -> None:
+        self._jobs = jobs
+
+    async def metrics(self, caller: Caller, job_id: str, page_size: int, page_token: str) -> Page[Metric]:
+        """Metrics by epoch."""
+        return await self._jobs.of_job(
+            caller, job_id, lambda session: MetricRepository(session).list(job_id, page_size, page_token)
+        )
+
+    async def thinned_metrics(self, caller: Caller, job_id: str, max_points: int) -> Page[Metric]:
+        """At most ``max_points`` (2 or more) metrics, evenly spread over the run, the first and the last among them."""
+        points = await self._jobs.of_job(caller, job_id, lambda session: MetricRepository(session).all(job_id))
+        return Page(thin(points, max_points), "", len(points))
+
+    async def checkpoints(self, caller: Caller, job_id: str, page_size: int, page_token: str) -> Page[Checkpoint]:
+        """Checkpoints by epoch."""
+        return await self._jobs.of_job(
+            caller, job_id, lambda session: CheckpointRepository(session).list(job_id, page_size, page_token)
+        )
+
+    async def logs(self, caller: Caller, job_id: str, page_size: int, page_token: str) -> Page[event_pb2.LogLine]:
+        """Log lines, oldest first; ``total_size`` is not counted (0)."""
+        scope = ("logs", job_id)
+        [after] = decode_page_token(page_token, [int], scope) if page_token else [0]
+
+        def query(session: Session) -> Page[event_pb2.LogLine]:
+            stored = EventRepository(session).page(job_id, after, page_size + 1, ("LOG",))
+            token = encode_page_token([stored[page_size - 1].sequence], scope) if len(stored) > page_size else ""
+            lines = [event_pb2.JobEvent.FromString(event.payload).log for event in stored[:page_size]]
+            return Page(lines, token, 0)
+
+        return await self._jobs.of_job(caller, job_id, query)
+
+
+def thin(points: list[Metric], count: int) -> list[Metric]:
+    """At most ``count`` (2 or more) of ``points``, evenly spread, first and last included."""
+    if len(points) <= count:
+        return points
+    step = (len(points) - 1) / (count - 1)
+    return [points[round(index * step)] for index in range(count)]

@@ -1,0 +1,226 @@
+"""What callers do with jobs: create, start, stop, look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from google.protobuf import json_format, struct_pb2
+from google.protobuf.message import Message
+from sqlalchemy.orm import Session
+
+from gateway.access import Caller
+from gateway.enums import TASK_TYPES
+from gateway.events.log import JobLog, JobTransaction, job_not_found
+from gateway.fleet import Fleet
+from gateway.idempotency import replayed, remember
+from gateway.telemetry.service import TelemetryService
+from gateway.training.states import check_transition
+from rpc.errors import DomainError, invalid_request
+from storage.database.datasets import DatasetRepository
+from storage.database.ids import new_id
+from storage.database.jobs import JobFilter, JobRepository
+from storage.database.pages import Page
+from storage.database.projections import CheckpointRepository
+from storage.database.tables import Checkpoint, Dataset, TrainingJob, now
+from visionmesh.errors import Violation
+from visionmesh.mesh.v1 import trainer_pb2
+
+T = TypeVar("T")
+
+
+class JobService:
+    """The rules of jobs. ``wake_dispatcher`` is called when a job was queued."""
+
+    def __init__(
+        self, log: JobLog, fleet: Fleet, telemetry: TelemetryService, wake_dispatcher: Callable[[], None]
+    ) -> None:
+        self._log = log
+        self._database = log.database
+        self._fleet = fleet
+        self._telemetry = telemetry
+        self._wake_dispatcher = wake_dispatcher
+
+    async def create(
+        self,
+        caller: Caller,
+        draft: TrainingJob,
+        config: struct_pb2.Struct,
+        violations: list[Violation],
+        *,
+        request: Message,
+        validate_only: bool,
+    ) -> TrainingJob:
+        """Check a draft against dataset and trainer, then store it as PENDING.
+
+        ``violations`` are those found in the request itself; those of the trainer are added, so that all are named
+        at once. ``request`` is the message, for its request_id. Raises as CreateJob says.
+        """
+        if not validate_only and not violations:
+            first = await self._database.read(lambda session: replayed(session, caller.user_id, "CreateJob", request))
+            if first is not None:
+                return await self.get(caller, first)
+        dataset = await self._dataset(caller, draft.dataset_id) if draft.dataset_id else None
+        if draft.framework:
+            violations = violations + await self._ask_trainer(draft, config)
+        if dataset is not None and draft.task_type and draft.task_type not in dataset.task_types:
+            can = ", ".join(dataset.task_types)
+            violations.append(Violation("job.dataset_id", f"can train {can}, not {draft.task_type}"))
+        if violations or dataset is None:
+            raise invalid_request(violations)
+        draft.dataset_format = dataset.format
+        draft.manifest_digest = dataset.manifest_digest
+        draft.num_classes = len(dataset.class_names)
+        if validate_only:
+            return draft
+        draft.id = new_id("job")
+
+        def store(session: Session) -> TrainingJob | str:
+            # Looked up again: the same request may have been served while the trainer was asked.
+            first = replayed(session, caller.user_id, "CreateJob", request)
+            if first is not None:
+                return first
+            job = JobRepository(session).add(draft)
+            remember(session, caller.user_id, "CreateJob", request, job.id)
+            return job
+
+        stored = await self._database.write(store)
+        return await self.get(caller, stored) if isinstance(stored, str) else stored
+
+    async def start(self, caller: Caller, job_id: str, resume: bool, checkpoint_id: str, request: Message) -> TrainingJob:
+        """Queue a job. Raises as StartJob says."""
+        if checkpoint_id and not resume:
+            raise invalid_request([Violation("checkpoint_id", "goes with `resume`: set it, or leave this empty")])
+
+        def queue(transaction: JobTransaction) -> TrainingJob:
+            job, session = self._owned(transaction, caller), transaction.session
+            if replayed(session, caller.user_id, f"StartJob {job_id}", request) is not None:
+                return job
+            check_transition(job.id, job.state, "QUEUED")
+            self._check_dataset(session, caller, job.dataset_id)
+            source = self._source(session, job, checkpoint_id) if resume else None
+            transaction.change_state(
+                "QUEUED", queue_time=now(), end_time=None, resume_checkpoint_id=source.id if source is not None else ""
+            )
+            remember(session, caller.user_id, f"StartJob {job_id}", request, job.id)
+            return transaction.job
+
+        job = await self._log.transact(job_id, queue)
+        self._wake_dispatcher()
+        return job
+
+    async def stop(self, caller: Caller, job_id: str) -> TrainingJob:
+        """Stop a job: at once when nothing runs yet, else at the next batch. Raises as StopJob says."""
+
+        def stop(transaction: JobTransaction) -> TrainingJob:
+            job = self._owned(transaction, caller)
+            if job.state in ("STOPPING", "STOPPED"):
+                return job
+            if job.state in ("PENDING", "QUEUED"):
+                transaction.change_state("STOPPED", end_time=now())
+            else:
+                transaction.change_state("STOPPING")
+            return transaction.job
+
+        job = await self._log.transact(job_id, stop)
+        if job.state == "STOPPING":
+            # An agent that is out of contact is told when it says hello again.
+            self._telemetry.stop(job.current_run_id)
+        return job
+
+    async def get(self, caller: Caller, job_id: str) -> TrainingJob:
+        """One job of the caller. Raises JOB_NOT_FOUND."""
+        job = await self._database.read(lambda session: JobRepository(session).owned(job_id, caller.user_id))
+        if job is None:
+            raise job_not_found(job_id)
+        return job
+
+    async def list(
+        self, caller: Caller, filters: JobFilter, newest_first: bool, page_size: int, page_token: str
+    ) -> Page[TrainingJob]:
+        """A page of the caller's jobs. Raises InvalidPageToken."""
+        return await self._database.read(
+            lambda session: JobRepository(session).list(caller.user_id, filters, newest_first, page_size, page_token)
+        )
+
+    async def of_job(self, caller: Caller, job_id: str, query: Callable[[Session], T]) -> T:
+        """Run ``query`` for something that belongs to a job of the caller. Raises JOB_NOT_FOUND."""
+
+        def run(session: Session) -> T:
+            if JobRepository(session).owned(job_id, caller.user_id) is None:
+                raise job_not_found(job_id)
+            return query(session)
+
+        return await self._database.read(run)
+
+    async def _dataset(self, caller: Caller, dataset_id: str) -> Dataset:
+        return await self._database.read(lambda session: self._check_dataset(session, caller, dataset_id))
+
+    @staticmethod
+    def _check_dataset(session: Session, caller: Caller, dataset_id: str) -> Dataset:
+        dataset = DatasetRepository(session).visible(dataset_id, caller.user_id)
+        if dataset is None:
+            raise DomainError(
+                "DATASET_NOT_FOUND", f"There is no dataset {dataset_id!r}.", metadata={"dataset_id": dataset_id}
+            )
+        if dataset.state != "READY":
+            raise DomainError(
+                "DATASET_NOT_READY",
+                f"Dataset {dataset_id} is {dataset.state}; a job can train on it once it is READY.",
+                metadata={"dataset_id": dataset_id, "state": dataset.state},
+            )
+        return dataset
+
+    async def _ask_trainer(self, draft: TrainingJob, config: struct_pb2.Struct) -> list[Violation]:
+        """Let a trainer check model, task, configuration and weights; fills in what it decides."""
+        request = trainer_pb2.ValidateConfigRequest(
+            task_type=TASK_TYPES.number(draft.task_type),  # type: ignore[arg-type]
+            model_name=draft.model_name,
+            config=config,
+            pretrained=draft.pretrained,
+        )
+        trainer = self._fleet.serving(draft.framework)[0]
+        answer = await trainer.call(lambda stub, timeout: stub.ValidateConfig(request, timeout=timeout))
+        draft.task_type = TASK_TYPES.name(answer.task_type) or ""
+        draft.image_size = draft.image_size or answer.default_image_size
+        draft.advanced_config = json_format.MessageToDict(answer.config)
+        violations = [Violation(f"job.{item.field}", item.description) for item in answer.violations]
+        known = dict(answer.metrics)
+        if known and draft.primary_metric and draft.primary_metric not in known:
+            names = ", ".join(sorted(known))
+            violations.append(Violation("job.primary_metric", f"{draft.primary_metric!r} is not one of: {names}"))
+        draft.primary_metric = draft.primary_metric or answer.primary_metric
+        if not draft.primary_metric_mode:
+            draft.primary_metric_mode = "MAX" if known.get(draft.primary_metric, True) else "MIN"
+        return violations
+
+    @staticmethod
+    def _owned(transaction: JobTransaction, caller: Caller) -> TrainingJob:
+        if transaction.job.user_id != caller.user_id:
+            raise job_not_found(transaction.job.id)
+        return transaction.job
+
+    @staticmethod
+    def _source(session: Session, job: TrainingJob, checkpoint_id: str) -> Checkpoint:
+        """The checkpoint to go on from. Raises CHECKPOINT_NOT_FOUND, NO_CHECKPOINT."""
+        checkpoints = CheckpointRepository(session)
+        if not checkpoint_id:
+            last = checkpoints.get(job.last_checkpoint_id) if job.last_checkpoint_id else None
+            found = last if last is not None and last.resumable else checkpoints.last_resumable(job.id)
+            if found is None:
+                raise DomainError(
+                    "NO_CHECKPOINT",
+                    f"Job {job.id} has no checkpoint to go on from; start it without `resume`.",
+                    metadata={"job_id": job.id},
+                )
+            return found
+        chosen = checkpoints.get(checkpoint_id)
+        if chosen is None or chosen.job_id != job.id:
+            raise DomainError(
+                "CHECKPOINT_NOT_FOUND",
+                f"Job {job.id} has no checkpoint {checkpoint_id!r}; ListCheckpoints shows those it has.",
+                metadata={"job_id": job.id, "checkpoint_id": checkpoint_id},
+            )
+        if not chosen.resumable:
+            raise invalid_request([Violation("checkpoint_id", "holds no training state, so it cannot be gone on from")])
+        return chosen

@@ -1,0 +1,219 @@
+"""TrainingService: parses, calls, converts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from gateway.access import caller
+from gateway.enums import EVENT_KINDS, JOB_STATES
+from gateway.events.live import LiveEvent
+from gateway.events.watching import Watcher
+from gateway.paging import DEFAULT_PAGE_SIZE, page_size, page_size_violations
+from gateway.training.checks import check_spec
+from gateway.training.converters import checkpoint_message, draft_job, job_message, metric_message
+from gateway.training.reports import JobReports
+from gateway.training.service import JobService
+from rpc.errors import DomainError, invalid_request, not_served_yet
+from rpc.times import now_timestamp
+from storage.database.errors import InvalidPageToken
+from storage.database.jobs import JobFilter
+from visionmesh.errors import Violation
+from visionmesh.v1 import event_pb2, training_pb2, training_service_pb2_grpc
+
+REQUEST_ID_LENGTH = 200
+
+
+class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
+    """Jobs, their events, metrics, logs and checkpoints. The watches answer with encoded bytes: see ``add_to``."""
+
+    def __init__(self, jobs: JobService, reports: JobReports, watcher: Watcher) -> None:
+        self._jobs = jobs
+        self._reports = reports
+        self._watcher = watcher
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Add the service. Its watches are registered with a serializer that passes bytes on: an event is encoded
+        once, for all who watch."""
+        watches = {
+            "WatchJob": (self.WatchJob, training_pb2.WatchJobRequest),
+            "WatchMetrics": (self.WatchMetrics, training_pb2.WatchMetricsRequest),
+            "WatchLogs": (self.WatchLogs, training_pb2.WatchLogsRequest),
+        }
+        handlers = {
+            name: grpc.unary_stream_rpc_method_handler(
+                behaviour, request_deserializer=request.FromString, response_serializer=_pass_on
+            )
+            for name, (behaviour, request) in watches.items()
+        }
+        # The first handler that knows a method serves it, so these come before the generated ones.
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("visionmesh.v1.TrainingService", handlers),)
+        )
+        training_service_pb2_grpc.add_TrainingServiceServicer_to_server(self, server)
+
+    async def CreateJob(self, request: training_pb2.CreateJobRequest, context: Any) -> training_pb2.CreateJobResponse:
+        violations = check_spec(request.job) + _request_id_violations(request.request_id)
+        job = await self._jobs.create(
+            caller(),
+            draft_job(request.job, caller().user_id),
+            request.job.advanced_config,
+            violations,
+            request=request,
+            validate_only=request.validate_only,
+        )
+        return training_pb2.CreateJobResponse(job=job_message(job))
+
+    async def StartJob(self, request: training_pb2.StartJobRequest, context: Any) -> training_pb2.StartJobResponse:
+        if violations := _request_id_violations(request.request_id):
+            raise invalid_request(violations)
+        job = await self._jobs.start(caller(), request.job_id, request.resume, request.checkpoint_id, request)
+        return training_pb2.StartJobResponse(job=job_message(job))
+
+    async def StopJob(self, request: training_pb2.StopJobRequest, context: Any) -> training_pb2.StopJobResponse:
+        return training_pb2.StopJobResponse(job=job_message(await self._jobs.stop(caller(), request.job_id)))
+
+    async def GetJob(self, request: training_pb2.GetJobRequest, context: Any) -> training_pb2.GetJobResponse:
+        return training_pb2.GetJobResponse(job=job_message(await self._jobs.get(caller(), request.job_id)))
+
+    async def ListJobs(self, request: training_pb2.ListJobsRequest, context: Any) -> training_pb2.ListJobsResponse:
+        violations = page_size_violations(request.page_size)
+        state = JOB_STATES.name(request.state)
+        if state is None:
+            violations.append(Violation("state", f"{request.state} is not a state of a job"))
+        if request.order not in training_pb2.JobOrder.values():
+            violations.append(Violation("order", f"{request.order} is not an order"))
+        if violations:
+            raise invalid_request(violations)
+        filters = JobFilter(request.project_id, state or "", request.framework, tuple(request.tags), request.text)
+        newest_first = request.order != training_pb2.JOB_ORDER_OLDEST_FIRST
+        with _page_token_errors():
+            size = request.page_size or DEFAULT_PAGE_SIZE
+            page = await self._jobs.list(caller(), filters, newest_first, size, request.page_token)
+        return training_pb2.ListJobsResponse(
+            jobs=[job_message(job) for job in page.items],
+            next_page_token=page.next_page_token,
+            total_size=page.total_size,
+        )
+
+    async def WatchJob(self, request: training_pb2.WatchJobRequest, context: Any) -> AsyncIterator[bytes]:  # type: ignore[override]
+        kinds = {EVENT_KINDS.name(kind) for kind in request.kinds} - {""}
+        if None in kinds:
+            raise invalid_request([Violation("kinds", "holds a number that is not an EventKind")])
+        known = {kind for kind in kinds if kind is not None}
+        async for event in self._watch(request, known):
+            if isinstance(event, LiveEvent):
+                yield event.watch_job
+            else:
+                yield training_pb2.WatchJobResponse(heartbeat=_heartbeat(event)).SerializeToString()
+
+    async def WatchMetrics(self, request: training_pb2.WatchMetricsRequest, context: Any) -> AsyncIterator[bytes]:  # type: ignore[override]
+        async for event in self._watch(request, {"METRIC"}):
+            if isinstance(event, LiveEvent):
+                yield event.watch_metrics
+            else:
+                yield training_pb2.WatchMetricsResponse(heartbeat=_heartbeat(event)).SerializeToString()
+
+    async def WatchLogs(self, request: training_pb2.WatchLogsRequest, context: Any) -> AsyncIterator[bytes]:  # type: ignore[override]
+        async for event in self._watch(request, {"LOG"}):
+            if isinstance(event, LiveEvent):
+                yield event.watch_logs
+            else:
+                yield training_pb2.WatchLogsResponse(heartbeat=_heartbeat(event)).SerializeToString()
+
+    async def ListMetrics(
+        self, request: training_pb2.ListMetricsRequest, context: Any
+    ) -> training_pb2.ListMetricsResponse:
+        violations = page_size_violations(request.page_size)
+        if request.max_points and (request.page_size or request.page_token):
+            violations.append(Violation("max_points", "does not go together with page_size or page_token"))
+        if request.max_points and request.max_points < 2:
+            violations.append(Violation("max_points", f"must be 2 or more (or 0), not {request.max_points}"))
+        if violations:
+            raise invalid_request(violations)
+        with _page_token_errors():
+            if request.max_points:
+                page = await self._reports.thinned_metrics(caller(), request.job_id, request.max_points)
+            else:
+                size = request.page_size or DEFAULT_PAGE_SIZE
+                page = await self._reports.metrics(caller(), request.job_id, size, request.page_token)
+        return training_pb2.ListMetricsResponse(
+            metrics=[metric_message(metric) for metric in page.items],
+            next_page_token=page.next_page_token,
+            total_size=page.total_size,
+        )
+
+    async def ListLogs(self, request: training_pb2.ListLogsRequest, context: Any) -> training_pb2.ListLogsResponse:
+        size = page_size(request.page_size)
+        with _page_token_errors():
+            page = await self._reports.logs(caller(), request.job_id, size, request.page_token)
+        return training_pb2.ListLogsResponse(lines=page.items, next_page_token=page.next_page_token)
+
+    async def ListCheckpoints(
+        self, request: training_pb2.ListCheckpointsRequest, context: Any
+    ) -> training_pb2.ListCheckpointsResponse:
+        size = page_size(request.page_size)
+        with _page_token_errors():
+            page = await self._reports.checkpoints(caller(), request.job_id, size, request.page_token)
+        return training_pb2.ListCheckpointsResponse(
+            checkpoints=[checkpoint_message(checkpoint) for checkpoint in page.items],
+            next_page_token=page.next_page_token,
+            total_size=page.total_size,
+        )
+
+    async def UpdateJob(self, request: training_pb2.UpdateJobRequest, context: Any) -> training_pb2.UpdateJobResponse:
+        raise not_served_yet("UpdateJob")
+
+    async def DeleteJob(self, request: training_pb2.DeleteJobRequest, context: Any) -> training_pb2.DeleteJobResponse:
+        raise not_served_yet("DeleteJob")
+
+    async def DownloadCheckpoint(  # type: ignore[override]
+        self, request: training_pb2.DownloadCheckpointRequest, context: Any
+    ) -> AsyncIterator[training_pb2.DownloadCheckpointResponse]:
+        raise not_served_yet("DownloadCheckpoint")
+        yield  # makes this the generator that a stream is
+
+    async def ListValidationResults(
+        self, request: training_pb2.ListValidationResultsRequest, context: Any
+    ) -> training_pb2.ListValidationResultsResponse:
+        raise not_served_yet("ListValidationResults")
+
+    async def ListValidationImages(
+        self, request: training_pb2.ListValidationImagesRequest, context: Any
+    ) -> training_pb2.ListValidationImagesResponse:
+        raise not_served_yet("ListValidationImages")
+
+    def _watch(self, request: Any, kinds: set[str]) -> AsyncIterator[LiveEvent | int]:
+        after = request.after_sequence if request.HasField("after_sequence") else None
+        return self._watcher.watch(request.job_id, caller().user_id, after, kinds)
+
+
+def _pass_on(encoded: bytes) -> bytes:
+    return encoded
+
+
+def _heartbeat(last_sequence: int) -> event_pb2.Heartbeat:
+    return event_pb2.Heartbeat(last_sequence=last_sequence, time=now_timestamp())
+
+
+def _request_id_violations(request_id: str) -> list[Violation]:
+    if len(request_id) <= REQUEST_ID_LENGTH:
+        return []
+    return [Violation("request_id", f"must have at most {REQUEST_ID_LENGTH} characters, not {len(request_id)}")]
+
+
+class _page_token_errors:
+    """Turns InvalidPageToken into the violation that names the field."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, InvalidPageToken):
+            raise DomainError_for_token(error) from error
+
+
+def DomainError_for_token(error: InvalidPageToken) -> DomainError:
+    return invalid_request([Violation("page_token", str(error))])

@@ -1,0 +1,209 @@
+"""A trainer of a framework that exists for these tests: it says what is said of images by counting bytes.
+
+It is a real server of TrainerService with the mesh's token and errors; only the framework behind it is a stand-in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from itertools import count
+
+from google.protobuf import struct_pb2
+
+from rpc.errors import DomainError, not_served_yet
+from rpc.interceptors import Context, ErrorInterceptor, MeshAuthInterceptor
+from rpc.server import HealthyServer, create_server
+from rpc.times import now_timestamp
+from visionmesh.errors import Violation
+from visionmesh.mesh.v1 import run_pb2, trainer_pb2, trainer_service_pb2_grpc
+from visionmesh.v1 import common_pb2, inference_pb2, registry_pb2
+
+MESH_TOKEN = "mesh-token-of-these-tests"
+CLASSIFICATION = common_pb2.TASK_TYPE_IMAGE_CLASSIFICATION
+DETECTION = common_pb2.TASK_TYPE_OBJECT_DETECTION
+_instances = count(1)
+
+
+def model(name: str, *, pretrained: bool = False, tasks: Sequence[common_pb2.TaskType] = ()) -> registry_pb2.Model:
+    """A model of a stand-in catalogue."""
+    return registry_pb2.Model(
+        model_name=name,
+        task_types=tasks or [CLASSIFICATION],
+        default_image_size=32,
+        pretrained_tags=["bytes1k"] if pretrained else [],
+    )
+
+
+class StandInTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
+    """One trainer; ``asked`` counts its calls by name, ``fails`` raises an error in place of the named call."""
+
+    def __init__(self, framework: str, models: Sequence[registry_pb2.Model], *, free_slots: int = 1) -> None:
+        self.framework = framework
+        self.models = list(models)
+        self.free_slots = free_slots
+        self.address = "127.0.0.1:0"
+        self.asked: Counter[str] = Counter()
+        self.fails: dict[str, Exception] = {}
+        self.predict_seconds = 0.0
+        self.predict_deadlines: list[float] = []
+        self.predict_requests: list[trainer_pb2.PredictRequest] = []
+        self.predicting = asyncio.Event()
+        self.given_up = asyncio.Event()
+        self._loaded: dict[str, run_pb2.CheckpointRef] = {}
+        self._instance_id = ""
+        self._served: HealthyServer | None = None
+
+    async def start(self) -> None:
+        """Serve, on the same port as before when it was started before."""
+        self._instance_id = f"instance-{next(_instances)}"
+        self._served = create_server(
+            [
+                (
+                    "visionmesh.mesh.v1.TrainerService",
+                    lambda server: trainer_service_pb2_grpc.add_TrainerServiceServicer_to_server(self, server),
+                )
+            ],
+            interceptors=[ErrorInterceptor(), MeshAuthInterceptor(MESH_TOKEN)],
+            max_message_bytes=64 << 20,
+        )
+        port = self._served.server.add_insecure_port(self.address)
+        self.address = f"127.0.0.1:{port}"
+        await self._served.serve()
+
+    async def stop(self) -> None:
+        """Go down at once; can be called twice."""
+        if self._served is not None:
+            await self._served.drain(0)
+        self._served = None
+
+    def _ask(self, name: str) -> None:
+        self.asked[name] += 1
+        if name in self.fails:
+            raise self.fails[name]
+
+    async def Describe(self, request: trainer_pb2.DescribeRequest, context: Context) -> trainer_pb2.DescribeResponse:
+        self._ask("Describe")
+        tasks = {task_type for item in self.models for task_type in item.task_types}
+        return trainer_pb2.DescribeResponse(
+            framework=self.framework,
+            versions={self.framework: "1.0"},
+            task_types=sorted(tasks),
+            slots=2,
+            free_slots=self.free_slots,
+            instance_id=self._instance_id,
+        )
+
+    async def ListModels(
+        self, request: trainer_pb2.ListModelsRequest, context: Context
+    ) -> trainer_pb2.ListModelsResponse:
+        self._ask("ListModels")
+        return trainer_pb2.ListModelsResponse(models=self.models)
+
+    async def GetModel(self, request: trainer_pb2.GetModelRequest, context: Context) -> trainer_pb2.GetModelResponse:
+        self._ask("GetModel")
+        found = registry_pb2.Model()
+        found.CopyFrom(self._model(request.model_name))
+        found.parameters = 1000
+        return trainer_pb2.GetModelResponse(model=found)
+
+    async def GetConfigSchema(
+        self, request: trainer_pb2.GetConfigSchemaRequest, context: Context
+    ) -> trainer_pb2.GetConfigSchemaResponse:
+        self._ask("GetConfigSchema")
+        field = registry_pb2.ConfigField(
+            name="counter.step",
+            type=registry_pb2.CONFIG_FIELD_TYPE_INTEGER,
+            label="Step",
+            default_value=struct_pb2.Value(number_value=1),
+        )
+        return trainer_pb2.GetConfigSchemaResponse(task_type=request.task_type or CLASSIFICATION, fields=[field])
+
+    async def ValidateConfig(
+        self, request: trainer_pb2.ValidateConfigRequest, context: Context
+    ) -> trainer_pb2.ValidateConfigResponse:
+        self._ask("ValidateConfig")
+        if request.model_name:
+            self._model(request.model_name)
+        given = dict(request.config)
+        wrong = [
+            common_pb2.FieldViolation(field=f"advanced_config.{name}", description="is unknown")
+            for name in given
+            if name != "counter.step"
+        ]
+        config = struct_pb2.Struct()
+        config.update({"counter.step": 1, **given})
+        return trainer_pb2.ValidateConfigResponse(violations=wrong, config=None if wrong else config)
+
+    async def Predict(self, request: trainer_pb2.PredictRequest, context: Context) -> trainer_pb2.PredictResponse:
+        self._ask("Predict")
+        self.predict_deadlines.append(context.time_remaining())
+        self.predict_requests.append(request)
+        self.predicting.set()
+        try:
+            await asyncio.sleep(self.predict_seconds)
+        except asyncio.CancelledError:
+            self.given_up.set()
+            raise
+        self._loaded[request.checkpoint.digest] = request.checkpoint
+        share = request.image_bytes.count(b"\xff") / len(request.image_bytes)
+        answers = [
+            inference_pb2.Classification(label="bright", label_id=1, confidence=share),
+            inference_pb2.Classification(label="dark", label_id=0, confidence=1 - share),
+        ]
+        answers.sort(key=lambda item: -item.confidence)
+        return trainer_pb2.PredictResponse(
+            prediction=inference_pb2.PredictResponse(
+                task_type=CLASSIFICATION,
+                model_name=self.models[0].model_name,
+                classifications=answers[: request.top_k],
+                image_width=len(request.image_bytes),
+                image_height=1,
+            )
+        )
+
+    async def ListLoadedModels(
+        self, request: trainer_pb2.ListLoadedModelsRequest, context: Context
+    ) -> trainer_pb2.ListLoadedModelsResponse:
+        self._ask("ListLoadedModels")
+        return trainer_pb2.ListLoadedModelsResponse(
+            models=[
+                inference_pb2.LoadedModel(
+                    framework=self.framework,
+                    model_name=self.models[0].model_name,
+                    checkpoint_id=checkpoint.checkpoint_id,
+                    job_id=checkpoint.job_id,
+                    memory_bytes=4000,
+                    last_used_time=now_timestamp(),
+                )
+                for checkpoint in self._loaded.values()
+            ]
+        )
+
+    async def StartRun(self, request: trainer_pb2.StartRunRequest, context: Context) -> trainer_pb2.StartRunResponse:
+        raise not_served_yet("visionmesh.mesh.v1.TrainerService/StartRun")
+
+    async def StopRun(self, request: trainer_pb2.StopRunRequest, context: Context) -> trainer_pb2.StopRunResponse:
+        raise not_served_yet("visionmesh.mesh.v1.TrainerService/StopRun")
+
+    async def ListRuns(self, request: trainer_pb2.ListRunsRequest, context: Context) -> trainer_pb2.ListRunsResponse:
+        return trainer_pb2.ListRunsResponse()
+
+    async def PredictStream(self, request_iterator: object, context: Context) -> trainer_pb2.PredictStreamResponse:
+        raise not_served_yet("visionmesh.mesh.v1.TrainerService/PredictStream")
+
+    def _model(self, name: str) -> registry_pb2.Model:
+        for item in self.models:
+            if item.model_name == name:
+                return item
+        raise DomainError("MODEL_NOT_FOUND", f"There is no model {name!r}.", metadata={"model_name": name})
+
+
+def unreadable_image() -> DomainError:
+    """What a trainer says of bytes that are no image."""
+    return DomainError(
+        "IMAGE_UNREADABLE",
+        "The bytes are not an image.",
+        violations=[Violation("image_bytes", "is not an image that can be read")],
+    )

@@ -1,0 +1,92 @@
+"""A service with all four kinds of call, for what interceptors must do alike for each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import grpc
+from google.protobuf.wrappers_pb2 import StringValue
+
+SERVICE = "visionmesh.test.FourKinds"
+KINDS = ("UnaryUnary", "UnaryStream", "StreamUnary", "StreamStream")
+STREAMS = ("UnaryStream", "StreamStream")
+
+
+class FourKinds:
+    """Answers each request with ``answer(text)``. The streams send one item before they ask ``answer``."""
+
+    def __init__(self, answer: Callable[[str], str]) -> None:
+        self._answer = answer
+
+    def add(self, server: grpc.aio.Server) -> None:
+        """Register the service on a server."""
+        codec = {"request_deserializer": StringValue.FromString, "response_serializer": StringValue.SerializeToString}
+        handlers = {
+            "UnaryUnary": grpc.unary_unary_rpc_method_handler(self._unary_unary, **codec),
+            "UnaryStream": grpc.unary_stream_rpc_method_handler(self._unary_stream, **codec),
+            "StreamUnary": grpc.stream_unary_rpc_method_handler(self._stream_unary, **codec),
+            "StreamStream": grpc.stream_stream_rpc_method_handler(self._stream_stream, **codec),
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+
+    async def _unary_unary(self, request: StringValue, context: object) -> StringValue:
+        return StringValue(value=self._answer(request.value))
+
+    async def _unary_stream(self, request: StringValue, context: object) -> AsyncIterator[StringValue]:
+        yield StringValue(value="first")
+        yield StringValue(value=self._answer(request.value))
+
+    async def _stream_unary(self, requests: AsyncIterator[StringValue], context: object) -> StringValue:
+        texts = [request.value async for request in requests]
+        return StringValue(value=self._answer(texts[-1]))
+
+    async def _stream_stream(self, requests: AsyncIterator[StringValue], context: object) -> AsyncIterator[StringValue]:
+        yield StringValue(value="first")
+        async for request in requests:
+            yield StringValue(value=self._answer(request.value))
+
+
+async def call(
+    channel: grpc.aio.Channel, kind: str, text: str, metadata: tuple[tuple[str, str], ...] = ()
+) -> list[str]:
+    """Make one call of a kind and give the answers; ``answers`` of a stream that broke are in ``Broken``."""
+    codec = {"request_serializer": StringValue.SerializeToString, "response_deserializer": StringValue.FromString}
+    path, request = f"/{SERVICE}/{kind}", StringValue(value=text)
+    if kind == "UnaryUnary":
+        return [(await channel.unary_unary(path, **codec)(request, metadata=metadata, timeout=10)).value]
+    if kind == "StreamUnary":
+        answer = await channel.stream_unary(path, **codec)(iter([request]), metadata=metadata, timeout=10)
+        return [answer.value]
+    if kind == "UnaryStream":
+        stream = channel.unary_stream(path, **codec)(request, metadata=metadata, timeout=10)
+    else:
+        stream = channel.stream_stream(path, **codec)(iter([request]), metadata=metadata, timeout=10)
+    answers: list[str] = []
+    try:
+        async for item in stream:
+            answers.append(item.value)
+    except grpc.aio.AioRpcError as error:
+        raise Broken(answers, error) from error
+    return answers
+
+
+class Broken(Exception):
+    """A stream that ended with an error, after ``answers``."""
+
+    def __init__(self, answers: list[str], error: grpc.aio.AioRpcError) -> None:
+        super().__init__(str(error))
+        self.answers = answers
+        self.error = error
+
+
+async def failure(
+    channel: grpc.aio.Channel, kind: str, text: str, metadata: tuple[tuple[str, str], ...] = ()
+) -> tuple[list[str], grpc.aio.AioRpcError]:
+    """The answers before a call failed, and its error. Fails when the call does not."""
+    try:
+        answers = await call(channel, kind, text, metadata)
+    except Broken as broken:
+        return broken.answers, broken.error
+    except grpc.aio.AioRpcError as error:
+        return [], error
+    raise AssertionError(f"{kind} was answered: {answers}")

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, inspect
+
+from storage.database.connections import parse_url
+from storage.database.errors import DatabaseUnavailable
+from storage.database.migrate import migrate
+from storage.database.tables import Base
+
+
+def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "storage.database", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_migrations_make_exactly_the_tables(empty_database_url: str) -> None:
+    migrate(empty_database_url)
+    migrate(empty_database_url)
+    engine = create_engine(parse_url(empty_database_url))
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    engine.dispose()
+
+
+def test_two_processes_may_migrate_at_once(empty_database_url: str) -> None:
+    command = [sys.executable, "-m", "storage.database", "migrate", empty_database_url]
+    processes = [subprocess.Popen(command) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+
+
+def test_the_command_migrates(empty_database_url: str) -> None:
+    done = run_command("migrate", empty_database_url)
+    assert (done.returncode, done.stdout) == (0, "The database is up to date.\n")
+    engine = create_engine(parse_url(empty_database_url))
+    assert set(Base.metadata.tables) < set(inspect(engine).get_table_names())
+    engine.dispose()
+
+
+def test_the_command_explains_itself_and_its_failures(tmp_path: Path) -> None:
+    assert "migrate" in run_command("--help").stdout
+    failed = run_command("migrate", f"sqlite:///{tmp_path}/missing/a.db")
+    assert failed.returncode == 1
+    assert "does not exist" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_a_file_that_is_no_database_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "a.db").write_text("not a database " * 100)
+    with pytest.raises(DatabaseUnavailable, match="file is not a database"):
+        migrate(f"sqlite:///{tmp_path / 'a.db'}")

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from sqlalchemy.orm import Session
+
+from storage.database.engine import Database
+from storage.database.jobs import JobRepository
+from storage.database.pages import Page
+from storage.database.projections import CheckpointRepository, MetricRepository, ValidationRepository, roll_back
+from storage.database.tables import Checkpoint, Metric, ValidationResult, now
+from tests.storage import builders
+
+
+@pytest.fixture
+async def job_id(database: Database, user_id: str) -> str:
+    return (await database.write(lambda session: JobRepository(session).add(builders.job(user_id)))).id
+
+
+def metric(job_id: str, epoch: int, step: int = 0, **fields: object) -> Metric:
+    return Metric(job_id=job_id, epoch=epoch, step=step, sequence=1, time=now(), **fields)
+
+
+def checkpoint(job_id: str, name: str, epoch: int) -> Checkpoint:
+    return Checkpoint(
+        id=name, job_id=job_id, run_id="run_1", epoch=epoch, storage_path=name, size_bytes=1, digest="0" * 64
+    )
+
+
+async def test_a_repeated_step_replaces_the_metric(database: Database, job_id: str) -> None:
+    def work(session: Session) -> list[tuple[int, int, float | None, float | None]]:
+        metrics = MetricRepository(session)
+        metrics.put(metric(job_id, 1, loss=0.9, accuracy=0.1, extra_metrics={"f1": 0.2}))
+        assert metrics.all(job_id)[0].loss == 0.9
+        metrics.put(metric(job_id, 1, step=10, loss=0.7))
+        again = metrics.put(metric(job_id, 1, loss=0.8))
+        assert again.extra_metrics == {}
+        return [(row.epoch, row.step, row.loss, row.accuracy) for row in metrics.all(job_id)]
+
+    assert await database.write(work) == [(1, 0, 0.8, None), (1, 10, 0.7, None)]
+
+
+async def test_metrics_come_in_pages(database: Database, job_id: str) -> None:
+    places = [(epoch, step) for epoch in (1, 2) for step in (0, 5, 9)]
+
+    def work(session: Session) -> None:
+        for epoch, step in reversed(places):
+            MetricRepository(session).put(metric(job_id, epoch, step))
+
+    async def list_page(token: str) -> Page[Metric]:
+        return await database.read(lambda session: MetricRepository(session).list(job_id, 4, token))
+
+    await database.write(work)
+    seen: list[tuple[int, int]] = []
+    token = ""
+    while not seen or token:
+        page = await list_page(token)
+        assert page.total_size == 6
+        seen += [(row.epoch, row.step) for row in page.items]
+        token = page.next_page_token
+    assert seen == places
+
+
+async def test_numbers_of_a_diverging_run_are_kept(database: Database, job_id: str) -> None:
+    await database.write(
+        lambda session: MetricRepository(session).put(
+            metric(job_id, 1, loss=math.inf, extra_metrics={"grad": math.nan, "scale": math.inf})
+        )
+    )
+    [row] = await database.read(lambda session: MetricRepository(session).all(job_id))
+    assert row.loss == math.inf
+    assert math.isnan(row.extra_metrics["grad"]) and row.extra_metrics["scale"] == math.inf
+
+
+async def test_one_checkpoint_is_best(database: Database, job_id: str) -> None:
+    def work(session: Session) -> list[object]:
+        checkpoints = CheckpointRepository(session)
+        put = [checkpoints.put(checkpoint(job_id, name, epoch)) for name, epoch in (("c2", 2), ("c1", 1), ("c3", 3))]
+        marked = [checkpoints.mark_best(job_id, name) for name in ("c1", "c3", "c9")]
+        marked.append(checkpoints.mark_best("job_other", "c1"))
+        put.append(checkpoints.put(checkpoint(job_id, "c3", 99)))
+        return [put, marked]
+
+    assert await database.write(work) == [[True, True, True, False], [True, True, False, False]]
+    page = await database.read(lambda session: CheckpointRepository(session).list(job_id, 2, ""))
+    rest = await database.read(lambda session: CheckpointRepository(session).list(job_id, 2, page.next_page_token))
+    rows = [(row.id, row.epoch, row.is_best) for row in page.items + rest.items]
+    assert rows == [("c1", 1, False), ("c2", 2, False), ("c3", 3, True)]
+
+
+async def test_the_newest_checkpoint_of_an_epoch_is_found(database: Database, job_id: str) -> None:
+    def work(session: Session) -> None:
+        for name in ("later_name_first", "a_second"):
+            CheckpointRepository(session).put(checkpoint(job_id, name, 2))
+
+    await database.write(work)
+    found = await database.read(lambda session: CheckpointRepository(session).of_epoch(job_id, 2))
+    assert found is not None and found.id == "a_second"
+    assert await database.read(lambda session: CheckpointRepository(session).of_epoch(job_id, 1)) is None
+
+
+async def test_rolling_back_forgets_later_epochs_of_the_job(database: Database, user_id: str, job_id: str) -> None:
+    other = (await database.write(lambda session: JobRepository(session).add(builders.job(user_id)))).id
+
+    def work(session: Session) -> None:
+        for owner in (job_id, other):
+            for epoch in (1, 2, 3):
+                MetricRepository(session).put(metric(owner, epoch))
+                result = ValidationResult(job_id=owner, epoch=epoch, sequence=1, summary={"epoch": epoch})
+                ValidationRepository(session).put(result)
+        again = ValidationResult(job_id=job_id, epoch=1, sequence=9, summary={"epoch": "again"})
+        ValidationRepository(session).put(again)
+        roll_back(session, job_id, 2)
+
+    await database.write(work)
+    metrics = await database.read(lambda session: MetricRepository(session).all(job_id))
+    assert [row.epoch for row in metrics] == [1, 2]
+    results = await database.read(lambda session: ValidationRepository(session).list(job_id, 10, ""))
+    assert [(row.epoch, row.summary) for row in results.items] == [(1, {"epoch": "again"}), (2, {"epoch": 2})]
+    assert len(await database.read(lambda session: MetricRepository(session).all(other))) == 3

@@ -1,0 +1,329 @@
+"""Models are loaded once, shared, and dropped when memory is short, from a real store through the real cache.
+
+The model itself is a stand-in that can be held up, so that what happens meanwhile can be seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save
+
+from rpc.errors import DomainError
+from storage.objects.local import LocalObjectStore
+from tests.trainer.publishing import publish_checkpoint
+from trainer.adapter import Classification, Prediction, PredictOptions
+from trainer.cache.checkpoints import CheckpointCache
+from trainer.converters import checkpoint_source
+from trainer.predictors import CheckpointSource, PoolLimits, PredictorPool
+
+
+def picture() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (6, 4)).save(file, "PNG")
+    return file.getvalue()
+
+
+IMAGE = picture()
+
+
+def no_options(task_type: str) -> PredictOptions:
+    assert task_type == "IMAGE_CLASSIFICATION"
+    return PredictOptions()
+
+
+class HeldPredictor:
+    """A stand-in model: answers only while its gate is open, and notices when two answer at once."""
+
+    task_type = "IMAGE_CLASSIFICATION"
+    class_names: tuple[str, ...] = ("a", "b")
+
+    def __init__(self, name: str, memory_bytes: int, gate: threading.Event) -> None:
+        self.model_name = name
+        self.memory_bytes = memory_bytes
+        self.answered = 0
+        self._gate = gate
+        self._busy = threading.Lock()
+
+    @property
+    def busy(self) -> bool:
+        return self._busy.locked()
+
+    def predict(self, image: Image.Image, options: PredictOptions) -> Prediction:
+        assert self._busy.acquire(blocking=False), "two predictions at once"
+        assert self._gate.wait(10)
+        self.answered += 1
+        self._busy.release()
+        return Prediction((Classification("a", 0, 1.0),))
+
+
+class Models:
+    """Loads stand-ins from real files; ``loading`` and ``predicting`` are gates, open at first."""
+
+    def __init__(self, store: LocalObjectStore) -> None:
+        self._store = store
+        self.loads: list[str] = []
+        self.loaded: dict[str, HeldPredictor] = {}
+        self.loading, self.predicting = threading.Event(), threading.Event()
+        self.loading.set()
+        self.predicting.set()
+
+    def busy(self, name: str) -> bool:
+        return name in self.loaded and self.loaded[name].busy
+
+    def publish(self, name: str, memory_bytes: int = 100) -> CheckpointSource:
+        weights = save({"weight": np.zeros(4)}, metadata={"name": name, "memory_bytes": str(memory_bytes)})
+        files = {"weights.safetensors": weights, "training_state.safetensors": b"not for predictions"}
+        return checkpoint_source(publish_checkpoint(self._store, name, files))
+
+    def load(self, folder: Path, threads: int) -> HeldPredictor:
+        assert [path.name for path in folder.iterdir()] == ["weights.safetensors"]
+        with safe_open(folder / "weights.safetensors", framework="np") as file:
+            metadata = file.metadata()
+        self.loads.append(metadata["name"])
+        assert self.loading.wait(10)
+        predictor = HeldPredictor(metadata["name"], int(metadata["memory_bytes"]), self.predicting)
+        self.loaded[metadata["name"]] = predictor
+        return predictor
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalObjectStore:
+    return LocalObjectStore(tmp_path / "store")
+
+
+@pytest.fixture
+def models(store: LocalObjectStore) -> Iterator[Models]:
+    models = Models(store)
+    yield models
+    # Threads that are held up would keep the test process from ending.
+    models.loading.set()
+    models.predicting.set()
+
+
+MakePool = Callable[..., PredictorPool]
+
+
+@pytest.fixture
+def make_pool(models: Models, store: LocalObjectStore, tmp_path: Path) -> MakePool:
+    def make(workers: int = 2, queue: int = 10, memory_bytes: int = 1000) -> PredictorPool:
+        async def ready() -> None:
+            return None
+
+        cache = CheckpointCache(tmp_path / "cache", store, 1 << 30)
+        limits = PoolLimits(
+            memory_bytes=memory_bytes, workers=workers, threads=1, queue=queue, max_image_pixels=1_000_000
+        )
+        return PredictorPool(models.load, cache, limits, ready)
+
+    return make
+
+
+async def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        await asyncio.sleep(0.005)
+
+
+def names(pool: PredictorPool) -> list[str]:
+    return [loaded.model_name for loaded in pool.loaded()]
+
+
+async def refusal(call: Awaitable[object]) -> DomainError:
+    with pytest.raises(DomainError) as caught:
+        await call
+    return caught.value
+
+
+async def test_calls_at_the_same_time_share_one_load(models: Models, make_pool: MakePool) -> None:
+    pool, source = make_pool(workers=4), models.publish("one")
+
+    answers = await asyncio.gather(*(pool.predict(source, IMAGE, no_options) for _ in range(8)))
+
+    assert models.loads == ["one"]
+    assert models.loaded["one"].answered == 8
+    assert {(answer.model_name, answer.image_width, answer.image_height) for answer in answers} == {("one", 6, 4)}
+    assert answers[0].prediction.classifications[0].label == "a"
+    await pool.close()
+
+
+async def test_the_time_reported_leaves_out_loading_and_waiting(models: Models, make_pool: MakePool) -> None:
+    pool, source = make_pool(workers=4), models.publish("one")
+    models.loading.clear()
+    calls = [asyncio.create_task(pool.predict(source, IMAGE, no_options)) for _ in range(3)]
+    await until(lambda: models.loads)
+    await asyncio.sleep(0.2)
+    models.loading.set()
+
+    assert all(answer.inference_seconds < 0.1 for answer in await asyncio.gather(*calls))
+    await pool.close()
+
+
+async def test_the_least_recently_used_goes_when_memory_is_short(models: Models, make_pool: MakePool) -> None:
+    pool = make_pool(memory_bytes=250)
+    first, second, third = (models.publish(name) for name in ("first", "second", "third"))
+    for source in (first, second, first, third):
+        await pool.predict(source, IMAGE, no_options)
+
+    await until(lambda: names(pool) == ["third", "first"])
+    await pool.predict(second, IMAGE, no_options)
+    assert models.loads == ["first", "second", "third", "second"]
+    await pool.close()
+
+
+async def test_a_model_in_use_stays_and_the_limit_holds_again_afterwards(models: Models, make_pool: MakePool) -> None:
+    pool = make_pool(memory_bytes=150)
+    held, other = models.publish("held"), models.publish("other")
+    models.predicting.clear()
+    calls = [asyncio.create_task(pool.predict(source, IMAGE, no_options)) for source in (held, other)]
+    await until(lambda: models.busy("held") and models.busy("other"))
+    assert len(pool.loaded()) == 2
+    models.predicting.set()
+    await asyncio.gather(*calls)
+
+    # Whichever ended first had to go, since the other was still in use.
+    await until(lambda: len(pool.loaded()) == 1)
+    await pool.close()
+
+
+async def test_a_model_larger_than_the_limit_answers_and_goes(models: Models, make_pool: MakePool) -> None:
+    pool = make_pool(memory_bytes=50)
+    await pool.predict(models.publish("large"), IMAGE, no_options)
+
+    await until(lambda: names(pool) == [])
+    await pool.close()
+
+
+async def test_a_full_queue_refuses_at_once_and_says_when_to_try_again(models: Models, make_pool: MakePool) -> None:
+    pool, source = make_pool(workers=1, queue=2), models.publish("one")
+    models.predicting.clear()
+    calls = [asyncio.create_task(pool.predict(source, IMAGE, no_options)) for _ in range(3)]
+    await asyncio.sleep(0)
+    error = await refusal(pool.predict(source, IMAGE, no_options))
+    models.predicting.set()
+
+    assert (error.reason, error.retry_seconds) == ("BUSY", 1.0)
+    assert len(await asyncio.gather(*calls)) == 3
+    await until(lambda: models.loaded["one"].answered == 3)
+    await pool.predict(source, IMAGE, no_options)
+    await pool.close()
+
+
+async def test_a_cancelled_call_leaves_the_queue(models: Models, make_pool: MakePool) -> None:
+    pool, source = make_pool(workers=1, queue=1), models.publish("one")
+    models.predicting.clear()
+    running = asyncio.create_task(pool.predict(source, IMAGE, no_options))
+    await until(lambda: models.busy("one"))
+    waiting = asyncio.create_task(pool.predict(source, IMAGE, no_options))
+    await asyncio.sleep(0.05)
+    assert (await refusal(pool.predict(source, IMAGE, no_options))).reason == "BUSY"
+
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await asyncio.sleep(0.05)
+    next_call = asyncio.create_task(pool.predict(source, IMAGE, no_options))
+    await asyncio.sleep(0.05)
+    models.predicting.set()
+    await asyncio.gather(running, next_call)
+
+    assert waiting.cancelled()
+    assert models.loaded["one"].answered == 2
+    await pool.close()
+
+
+async def test_a_call_cancelled_while_it_runs_keeps_its_place_until_its_thread_is_done(
+    models: Models, make_pool: MakePool
+) -> None:
+    pool, source = make_pool(workers=1, queue=0, memory_bytes=50), models.publish("one")
+    models.predicting.clear()
+    running = asyncio.create_task(pool.predict(source, IMAGE, no_options))
+    await until(lambda: models.busy("one"))
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    assert (await refusal(pool.predict(source, IMAGE, no_options))).reason == "BUSY"
+    assert names(pool) == ["one"]
+    models.predicting.set()
+    await until(lambda: names(pool) == [])
+    await pool.close()
+
+
+async def test_a_load_survives_the_call_that_began_it(models: Models, make_pool: MakePool) -> None:
+    pool, source = make_pool(), models.publish("one")
+    models.loading.clear()
+    first = asyncio.create_task(pool.predict(source, IMAGE, no_options))
+    await until(lambda: models.loads)
+    second = asyncio.create_task(pool.predict(source, IMAGE, no_options))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    models.loading.set()
+
+    assert (await second).model_name == "one"
+    assert models.loads == ["one"]
+    await pool.close()
+
+
+async def test_a_slow_load_does_not_hold_up_a_loaded_model(models: Models, make_pool: MakePool) -> None:
+    pool, fast, slow = make_pool(workers=1), models.publish("fast"), models.publish("slow")
+    await pool.predict(fast, IMAGE, no_options)
+    models.loading.clear()
+    waiting = asyncio.create_task(pool.predict(slow, IMAGE, no_options))
+    await until(lambda: "slow" in models.loads)
+
+    assert (await asyncio.wait_for(pool.predict(fast, IMAGE, no_options), 5)).model_name == "fast"
+    assert not waiting.done()
+    models.loading.set()
+    await waiting
+    await pool.close()
+
+
+async def test_a_bad_image_is_refused_and_takes_no_place(models: Models, make_pool: MakePool) -> None:
+    pool, source = make_pool(workers=1, queue=0), models.publish("one")
+    for _ in range(3):
+        assert (await refusal(pool.predict(source, b"no image", no_options))).reason == "IMAGE_UNREADABLE"
+        await asyncio.sleep(0.02)
+
+    assert (await pool.predict(source, IMAGE, no_options)).model_name == "one"
+    await pool.close()
+
+
+async def test_a_checkpoint_whose_bytes_changed_is_corrupt_until_they_are_right(
+    models: Models, make_pool: MakePool, store: LocalObjectStore
+) -> None:
+    pool, source = make_pool(), models.publish("one")
+    key = f"{source.storage_path}weights.safetensors"
+    good = store.get(key)
+    store.put(key, good[:-1] + b"x")
+    calls = [pool.predict(source, IMAGE, no_options) for _ in range(2)]
+    errors = await asyncio.gather(*calls, return_exceptions=True)
+    assert [error.reason for error in errors if isinstance(error, DomainError)] == ["STORAGE_CORRUPT"] * 2
+
+    store.put(key, good)
+    assert (await pool.predict(source, IMAGE, no_options)).model_name == "one"
+    await pool.close()
+
+
+async def test_a_checkpoint_that_is_gone_or_no_checkpoint_is_corrupt(
+    models: Models, make_pool: MakePool, store: LocalObjectStore
+) -> None:
+    pool, source = make_pool(), models.publish("one")
+    gone = replace(source, storage_path="checkpoints/elsewhere/")
+    nonsense = checkpoint_source(publish_checkpoint(store, "bad", {"weights.safetensors": b"\xff" * 100}))
+
+    for broken in (gone, nonsense):
+        error = await refusal(pool.predict(broken, IMAGE, no_options))
+        assert error.reason == "STORAGE_CORRUPT"
+        assert error.metadata["checkpoint_id"] == broken.checkpoint_id
+    await pool.close()

@@ -1,0 +1,82 @@
+"""What a request must have before anything is done about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from rpc.errors import invalid_request
+from trainer.adapter import PredictOptions
+from trainer.converters import task_type_name
+from visionmesh.errors import Violation
+from visionmesh.mesh.v1 import run_pb2, trainer_pb2
+
+# Ids become names of folders.
+_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+_MAX_TOP_K = 1000
+_MAX_DETECTIONS = 3000
+_DEFAULT_CLASSIFICATION_THRESHOLD = 0.0
+_DEFAULT_DETECTION_THRESHOLD = 0.25
+
+
+def check_run_spec(run: run_pb2.RunSpec) -> None:
+    """Raise INVALID_REQUEST naming everything that keeps a run from being started."""
+    violations: list[Violation] = []
+    if not _ID.fullmatch(run.run_id):
+        violations.append(Violation("run.run_id", "It must be 1 to 128 letters, digits, '.', '_' or '-'."))
+    for name in ("job_id", "project_id", "model_name", "dataset_id", "primary_metric"):
+        if not getattr(run, name):
+            violations.append(Violation(f"run.{name}", "It is required."))
+    if not _SHA256.fullmatch(run.manifest_digest):
+        violations.append(Violation("run.manifest_digest", "It must be a SHA-256 in lowercase hexadecimal."))
+    if task_type_name(run.task_type) is None:
+        violations.append(Violation("run.task_type", "It must be a task of the contract."))
+    for name in ("attempt", "epochs", "batch_size", "image_size"):
+        if getattr(run, name) < 1:
+            violations.append(Violation(f"run.{name}", "It must be at least 1."))
+    if not run.learning_rate > 0:
+        violations.append(Violation("run.learning_rate", "It must be greater than 0."))
+    if violations:
+        raise invalid_request(violations)
+
+
+def predict_options(request: trainer_pb2.PredictRequest) -> Callable[[str], PredictOptions]:
+    """Return the options of a prediction, which depend on the task of the model.
+
+    Raises INVALID_REQUEST naming every option out of range, and what is missing of the checkpoint.
+    """
+    violations: list[Violation] = []
+    if not _SHA256.fullmatch(request.checkpoint.digest):
+        violations.append(Violation("checkpoint.digest", "It must be a SHA-256 in lowercase hexadecimal."))
+    if not request.checkpoint.storage_path:
+        violations.append(Violation("checkpoint.storage_path", "It is required."))
+    if not request.checkpoint.files:
+        violations.append(Violation("checkpoint.files", "At least one file is required."))
+    for name in ("confidence_threshold", "iou_threshold"):
+        if request.HasField(name) and not 0 <= getattr(request, name) <= 1:
+            violations.append(Violation(name, "It must lie between 0 and 1."))
+    for name, largest in (("top_k", _MAX_TOP_K), ("max_detections", _MAX_DETECTIONS)):
+        if not 0 <= getattr(request, name) <= largest:
+            violations.append(Violation(name, f"It must lie between 1 and {largest}, or be 0 for the default."))
+    if violations:
+        raise invalid_request(violations)
+    defaults = PredictOptions()
+    iou_threshold = request.iou_threshold if request.HasField("iou_threshold") else defaults.iou_threshold
+
+    def options(task_type: str) -> PredictOptions:
+        threshold = (
+            _DEFAULT_CLASSIFICATION_THRESHOLD if task_type == "IMAGE_CLASSIFICATION" else _DEFAULT_DETECTION_THRESHOLD
+        )
+        if request.HasField("confidence_threshold"):
+            threshold = request.confidence_threshold
+        return PredictOptions(
+            confidence_threshold=threshold,
+            top_k=request.top_k or defaults.top_k,
+            iou_threshold=iou_threshold,
+            max_detections=request.max_detections or defaults.max_detections,
+        )
+
+    return options

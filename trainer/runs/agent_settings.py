@@ -1,0 +1,31 @@
+"""What a run agent and its training process need to know about the place they run in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+# The one thing that never lies on disk: the agent reads it from its environment and passes it on to nobody.
+MESH_TOKEN_VARIABLE = "VISIONMESH_MESH_TOKEN"
+
+
+class AgentSettings(BaseModel):
+    """Lies in the run folder as ``settings.json``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    adapter_path: str
+    object_store: str
+    mesh_target: str
+    dataset_cache: Path
+    dataset_cache_bytes: int
+    checkpoint_cache: Path
+    checkpoint_cache_bytes: int
+    threads: int
+    heartbeat_seconds: float = 2.0
+    max_message_bytes: int = 64 << 20
+    # How long a training that was asked to stop may take over its batch before it is killed.
+    stop_grace_seconds: float = 120.0
+    log_level: str = "INFO"
+    log_json: bool | None = None

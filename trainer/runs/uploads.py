@@ -1,0 +1,147 @@
+"""Checkpoints from the run folder into the object store, in the order in which the training wrote them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import shutil
+from pathlib import Path
+from uuid import NAMESPACE_OID, uuid5
+
+import structlog
+
+from storage.objects import keys
+from storage.objects.digest import sha256_bytes, sha256_file
+from storage.objects.errors import InvalidKey, ObjectMismatch, ObjectNotFound
+from storage.objects.store import ObjectStore
+from trainer.runs.agent_events import AgentEvents
+from trainer.runs.daemon import in_daemon_thread
+from trainer.runs.folder import RunFolder
+from trainer.runs.spool import SpoolReader
+from trainer.runs.store_access import StoreAccess
+from visionmesh.mesh.v1 import run_pb2
+from visionmesh.v1 import checkpoint_pb2, training_pb2
+
+POLL_SECONDS = 0.2
+RESUMABLE_FILE = "training_state.safetensors"
+
+logger = structlog.get_logger()
+
+
+class CheckpointLost(Exception):
+    """A checkpoint's folder cannot be read or changed while it was read."""
+
+
+class CheckpointUploads:
+    """Follows the training's spool. ``training_end`` is what the training said of its end, once it was read.
+
+    Every local checkpoint becomes exactly one checkpoint event, so the events that are told say how far an earlier
+    agent came; and an id that derives from run and ordinal lets an upload that was cut off be done again in place.
+    """
+
+    def __init__(self, folder: RunFolder, spec: run_pb2.RunSpec, store: StoreAccess, events: AgentEvents) -> None:
+        self.training_end: run_pb2.RunEnd | None = None
+        self._folder = folder
+        self._spec = spec
+        self._store = store
+        self._events = events
+        self._minimize = spec.primary_metric_mode == training_pb2.METRIC_MODE_MIN
+        self._best = spec.best_metric if spec.HasField("best_metric") else None
+        for checkpoint in events.checkpoints:
+            self._beats_best(checkpoint.metrics.get(spec.primary_metric))
+
+    async def follow(self, training_over: asyncio.Event) -> None:
+        """Upload checkpoints as they come, until all that was there when the training was over is told.
+
+        Raises CheckpointLost.
+        """
+        reader, offset, ordinal, already = (
+            SpoolReader(self._folder.training_spool),
+            0,
+            0,
+            len(self._events.checkpoints),
+        )
+        while True:
+            last_look = training_over.is_set()
+            records = reader.read(offset)
+            for record in records:
+                offset = record.end_offset
+                if record.event.HasField("end"):
+                    self.training_end = record.event.end
+                if not record.event.HasField("local_checkpoint"):
+                    continue
+                ordinal += 1
+                if ordinal > already:
+                    await self._publish(ordinal, record.event)
+                await in_daemon_thread(lambda event=record.event: self._remove(event))  # type: ignore[misc]
+            if records:
+                continue
+            if last_look:
+                torn = reader.tail_bytes(offset)
+                if torn > 0:
+                    logger.warning("the training was cut off while it wrote an event", torn_bytes=torn)
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _publish(self, ordinal: int, event: run_pb2.RunEvent) -> None:
+        local = event.local_checkpoint
+        checkpoint_id = str(uuid5(NAMESPACE_OID, f"visionmesh/{self._spec.run_id}/{ordinal}"))
+        prefix = keys.checkpoint_prefix(self._spec.project_id, self._spec.job_id, checkpoint_id)
+        folder = self._folder.path / local.folder
+        try:
+            files = await self._store.call(
+                f"the checkpoint of epoch {local.epoch}", lambda store: _upload(store, folder, prefix)
+            )
+        except (OSError, ObjectMismatch, ObjectNotFound, InvalidKey) as error:
+            raise CheckpointLost(f"The checkpoint of epoch {local.epoch} could not be published: {error}") from error
+        value = local.metrics.get(self._spec.primary_metric)
+        checkpoint = checkpoint_pb2.Checkpoint(
+            id=checkpoint_id,
+            job_id=self._spec.job_id,
+            run_id=self._spec.run_id,
+            epoch=local.epoch,
+            metrics=local.metrics,
+            files=files,
+            storage_path=prefix,
+            size_bytes=sum(file.size_bytes for file in files),
+            digest=checkpoint_digest(files),
+            # Without the metric only the training can know.
+            is_best=local.is_best if value is None else self._beats_best(value),
+            resumable=any(file.name == RESUMABLE_FILE for file in files),
+            create_time=event.time,
+        )
+        self._events.checkpoint(checkpoint)
+        logger.info("checkpoint published", epoch=local.epoch, bytes=checkpoint.size_bytes)
+
+    def _beats_best(self, value: float | None) -> bool:
+        if value is None or not math.isfinite(value):
+            return False
+        better = self._best is None or (value < self._best if self._minimize else value > self._best)
+        if better:
+            self._best = value
+        return better
+
+    def _remove(self, event: run_pb2.RunEvent) -> None:
+        """Keep the run folder small. What cannot be removed goes with the folder."""
+        shutil.rmtree(self._folder.path / event.local_checkpoint.folder, ignore_errors=True)
+
+
+def checkpoint_digest(files: list[checkpoint_pb2.CheckpointFile]) -> str:
+    """SHA-256 over the lines ``name NUL sha256 LF`` of a checkpoint's files, sorted."""
+    return sha256_bytes("".join(sorted(f"{file.name}\0{file.sha256}\n" for file in files)).encode())
+
+
+def _upload(store: ObjectStore, folder: Path, prefix: str) -> list[checkpoint_pb2.CheckpointFile]:
+    """Store every file of a folder and look at what the store then has."""
+    paths = sorted(path for path in folder.iterdir() if path.is_file())
+    if not paths:
+        raise FileNotFoundError(f"{folder} has no files")
+    files: list[checkpoint_pb2.CheckpointFile] = []
+    for path in paths:
+        key, size, sha256 = f"{prefix}{path.name}", path.stat().st_size, sha256_file(path)
+        store.put_file(key, path, sha256=sha256)
+        stored = store.stat(key)
+        if stored.size_bytes != size:
+            raise ObjectMismatch(key, f"{size} bytes", f"{stored.size_bytes} bytes")
+        files.append(checkpoint_pb2.CheckpointFile(name=path.name, size_bytes=size, sha256=sha256))
+    return files

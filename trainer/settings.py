@@ -1,0 +1,136 @@
+"""The settings of a trainer server, read from environment variables."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENVIRONMENT_PREFIX = "VISIONMESH_"
+
+_GIB = 1 << 30
+_MIB = 1 << 20
+_HOST_AND_PORT = r"^[^\s]+:\d{1,5}$"
+
+# Pillow takes larger images for an attack and warns of them, whatever a server allows.
+_PILLOW_MAX_PIXELS = 89_478_485
+
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lambda level: str(level).lower())]
+
+
+class TrainerSettings(BaseSettings):
+    """What a trainer server and the agents of its runs can be told."""
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
+
+    listen_address: str = Field(
+        default="127.0.0.1:50061",
+        pattern=_HOST_AND_PORT,
+        description="Address to serve on, host:port; port 0 takes a free one.",
+    )
+    address_file: Path | None = Field(
+        default=None, description='JSON file {"address": "host:port"}, written once the server serves.'
+    )
+    data_folder: Path = Field(description="Folder for runs and caches; each trainer server needs its own.")
+    object_store_folder: Path = Field(description="Folder of the object store, shared with the gateway.")
+    mesh_token: SecretStr = Field(min_length=1, description="Secret that gateway, trainers and run agents share.")
+    mesh_target: str = Field(
+        default="127.0.0.1:50052",
+        pattern=_HOST_AND_PORT,
+        description="The gateway's mesh address, where run agents publish their events.",
+    )
+    slots: int = Field(default=1, ge=0, description="Runs at once; 0 serves predictions only.")
+    threads_per_run: int = Field(
+        default=0, ge=0, description="Compute threads of one run; 0 shares the processors among the slots."
+    )
+    dataset_cache_bytes: int = Field(default=20 * _GIB, gt=0, description="Size limit of the dataset cache in bytes.")
+    checkpoint_cache_bytes: int = Field(
+        default=5 * _GIB, gt=0, description="Size limit of the checkpoint cache in bytes."
+    )
+    predictor_memory_bytes: int = Field(
+        default=2 * _GIB, gt=0, description="Memory for the weights of loaded models in bytes."
+    )
+    predictor_threads: int = Field(
+        default=2, ge=1, le=256, description="Predictions at once; the processors are shared among them."
+    )
+    predictor_queue: int = Field(default=64, ge=0, description="Predictions that may wait; more are refused with BUSY.")
+    max_image_pixels: int = Field(
+        default=50_000_000,
+        gt=0,
+        le=_PILLOW_MAX_PIXELS,
+        description=f"Width times height of the largest image to predict, at most {_PILLOW_MAX_PIXELS}.",
+    )
+    max_message_bytes: int = Field(
+        default=64 * _MIB, ge=_MIB, description="Largest message to receive or send, in bytes."
+    )
+    stop_runs_on_exit: bool = Field(
+        default=False, description="Stop the runs when the server stops; otherwise they go on without it."
+    )
+    drain_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Time for calls under way, and then runs, to end at a stop.",
+    )
+    heartbeat_seconds: float = Field(
+        default=2.0, gt=0, allow_inf_nan=False, description="Time between two signs of life of a run agent."
+    )
+    log_level: LogLevel = Field(
+        default="info", description="Least important messages to log: debug, info, warning or error."
+    )
+    log_json: bool | None = Field(
+        default=None, description="Log JSON (true) or readable lines (false); unset: readable on a terminal only."
+    )
+
+    @property
+    def checkpoint_cache_folder(self) -> Path:
+        """Where checkpoints are cached, for predictions and for resumed runs."""
+        return self.data_folder / "cache" / "checkpoints"
+
+    @property
+    def dataset_cache_folder(self) -> Path:
+        """Where datasets are cached."""
+        return self.data_folder / "cache" / "datasets"
+
+    @property
+    def threads_per_prediction(self) -> int:
+        """Compute threads of one prediction."""
+        return max(1, (os.cpu_count() or 1) // self.predictor_threads)
+
+
+def describe_settings() -> str:
+    """Return a text that lists every environment variable with its meaning and default."""
+    lines = ["environment variables:"]
+    for name, field in TrainerSettings.model_fields.items():
+        default = "required" if field.is_required() else f"default: {_shown(field.default)}"
+        lines.append(f"  {_variable(name)}")
+        lines.extend(
+            textwrap.wrap(
+                f"{field.description} ({default})", width=100, initial_indent=" " * 6, subsequent_indent=" " * 6
+            )
+        )
+    return "\n".join(lines)
+
+
+def describe_problems(error: ValidationError) -> str:
+    """Return one line that names every variable that is missing or wrong; values are not repeated."""
+    problems = []
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        name = str(problem["loc"][0]) if problem["loc"] else ""
+        if problem["type"] == "missing":
+            problems.append(f"{_variable(name)} is not set: {TrainerSettings.model_fields[name].description}")
+        else:
+            problems.append(f"{_variable(name)} is wrong: {problem['msg']}.")
+    return " ".join(problems)
+
+
+def _variable(name: str) -> str:
+    return f"{ENVIRONMENT_PREFIX}{name.upper()}"
+
+
+def _shown(value: object) -> str:
+    return "unset" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,197 @@
+"""Datasets: upload a folder, follow its analysis, list, delete."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import grpc
+
+from visionmesh.calls.connection import PAGE_SIZE, pages
+from visionmesh.calls.folder import Folder, scan
+from visionmesh.calls.following import STREAM_SECONDS, Backoff, Patience
+from visionmesh.calls.uploading import OnProgress, ProgressCounter, UploadCalls, missing_files
+from visionmesh.errors import VisionMeshError
+from visionmesh.v1 import dataset_pb2
+
+ENDED = frozenset({dataset_pb2.DATASET_STATE_READY, dataset_pb2.DATASET_STATE_FAILED})
+
+
+class DatasetCalls(UploadCalls):
+    """Calls of ``DatasetService``."""
+
+    def create_dataset(self, spec: dataset_pb2.DatasetSpec, *, request_id: str = "") -> dataset_pb2.Dataset:
+        """Make an empty dataset to upload to."""
+        request = dataset_pb2.CreateDatasetRequest(dataset=spec, request_id=request_id)
+        return self._unary(self._datasets.CreateDataset, request).dataset
+
+    def upload_folder(
+        self,
+        path: str | os.PathLike[str] | Folder,
+        name: str = "",
+        *,
+        format: dataset_pb2.DatasetFormat = dataset_pb2.DATASET_FORMAT_IMAGE_FOLDER,
+        visibility: dataset_pb2.Visibility = dataset_pb2.VISIBILITY_PRIVATE,
+        project: str = "",
+        description: str = "",
+        tags: Sequence[str] = (),
+        val_fraction: float | None = None,
+        seed: int = 0,
+        progress: OnProgress | None = None,
+        resume: str = "",
+        one_stream: bool = False,
+        on_created: Callable[[dataset_pb2.Dataset], None] | None = None,
+        patience: Patience | None = None,
+    ) -> dataset_pb2.Dataset:
+        """Upload a folder and begin its analysis; gives the dataset, ANALYZING (see ``watch_dataset``).
+
+        Hidden files are skipped (``visionmesh.calls.folder.scan`` says which). ``name`` is the folder's when empty.
+        The files go into a new dataset, announced by ``on_created``, or into the one that ``resume`` names, of which
+        only what is missing is sent; a gateway that is UNAVAILABLE is waited for. ``one_stream`` uploads by
+        ``UploadDataset`` instead: fewer calls, but nothing remains of an upload that breaks.
+        Raises ``FolderError``, ``OSError`` for a file that cannot be read, or ``VisionMeshError``.
+        """
+        folder = path if isinstance(path, Folder) else scan(path)
+        counter = ProgressCounter(folder.files, progress)
+        spec = dataset_pb2.DatasetSpec(
+            name=name or folder.root.resolve().name,
+            description=description,
+            format=format,
+            visibility=visibility,
+            project_id=project,
+            tags=tags,
+            val_fraction=val_fraction,
+            split_seed=seed,
+        )
+        if one_stream:
+            if resume:
+                raise ValueError("an upload in one stream cannot be resumed")
+            return self._send_dataset(spec, folder.files, counter)
+        if resume:
+            dataset = self.get_dataset(resume)
+        else:
+            dataset = self.create_dataset(spec, request_id=uuid.uuid4().hex)
+            if on_created is not None:
+                on_created(dataset)
+        self._upload_missing(dataset.id, folder, counter, patience or Patience())
+        return self.finalize_dataset(dataset.id)
+
+    def _upload_missing(self, dataset_id: str, folder: Folder, counter: ProgressCounter, patience: Patience) -> None:
+        delays = Backoff(patience)
+        known = -1
+        while True:
+            try:
+                stored = {file.path: file for file in self.dataset_files(dataset_id)}
+                to_send, there = missing_files(folder.files, stored)
+                if not to_send:
+                    return
+                if len(there) > known:
+                    delays.heard()
+                    known = len(there)
+                counter.restart(there)
+                if self._send_files(dataset_id, to_send, counter) == len(to_send):
+                    return
+            except VisionMeshError as error:
+                delays.wait(error)
+            else:
+                raise VisionMeshError(
+                    grpc.StatusCode.DATA_LOSS, "the server ended the upload without acknowledging every file"
+                )
+
+    def finalize_dataset(self, dataset_id: str) -> dataset_pb2.Dataset:
+        """End the upload and begin the analysis."""
+        request = dataset_pb2.FinalizeDatasetRequest(dataset_id=dataset_id)
+        return self._unary(self._datasets.FinalizeDataset, request).dataset
+
+    def watch_dataset(
+        self, dataset_id: str, *, patience: Patience | None = None
+    ) -> Iterator[dataset_pb2.WatchDatasetResponse]:
+        """Iterate the dataset's changes until READY or FAILED; a gateway that is UNAVAILABLE is waited for."""
+        delays = Backoff(patience or Patience())
+        last: dataset_pb2.WatchDatasetResponse | None = None
+        while True:
+            stream = self._datasets.WatchDataset(
+                dataset_pb2.WatchDatasetRequest(dataset_id=dataset_id),
+                timeout=STREAM_SECONDS,
+                metadata=self._metadata,
+            )
+            delays.began()
+            try:
+                for update in stream:
+                    delays.heard()
+                    if update != last:
+                        last = update
+                        yield update
+                return
+            except grpc.RpcError as error:
+                delays.broke(error)
+            finally:
+                stream.cancel()
+
+    def wait_for_dataset(
+        self, dataset_id: str, *, on_update: Callable[[dataset_pb2.WatchDatasetResponse], None] | None = None
+    ) -> dataset_pb2.Dataset:
+        """Wait until the analysis has ended; gives the dataset, READY or FAILED."""
+        for update in self.watch_dataset(dataset_id):
+            if on_update is not None:
+                on_update(update)
+            if update.dataset.state in ENDED:
+                return update.dataset
+        return self.get_dataset(dataset_id)
+
+    def get_dataset(self, dataset_id: str) -> dataset_pb2.Dataset:
+        """One dataset."""
+        return self._unary(self._datasets.GetDataset, dataset_pb2.GetDatasetRequest(dataset_id=dataset_id)).dataset
+
+    def datasets(
+        self,
+        *,
+        project: str = "",
+        format: dataset_pb2.DatasetFormat = dataset_pb2.DATASET_FORMAT_UNSPECIFIED,
+        state: dataset_pb2.DatasetState = dataset_pb2.DATASET_STATE_UNSPECIFIED,
+        text: str = "",
+        tags: Sequence[str] = (),
+    ) -> Iterator[dataset_pb2.Dataset]:
+        """Iterate the datasets of all pages, newest first."""
+
+        def fetch(token: str) -> tuple[Iterable[dataset_pb2.Dataset], str]:
+            request = dataset_pb2.ListDatasetsRequest(
+                project_id=project,
+                format=format,
+                state=state,
+                text=text,
+                tags=tags,
+                page_size=PAGE_SIZE,
+                page_token=token,
+            )
+            answer = self._unary(self._datasets.ListDatasets, request)
+            return answer.datasets, answer.next_page_token
+
+        return pages(fetch)
+
+    def dataset_files(self, dataset_id: str) -> Iterator[dataset_pb2.DatasetFile]:
+        """Iterate the files that arrived, by path."""
+
+        def fetch(token: str) -> tuple[Iterable[dataset_pb2.DatasetFile], str]:
+            request = dataset_pb2.ListDatasetFilesRequest(dataset_id=dataset_id, page_size=PAGE_SIZE, page_token=token)
+            answer = self._unary(self._datasets.ListDatasetFiles, request)
+            return answer.files, answer.next_page_token
+
+        return pages(fetch)
+
+    def dataset_problems(self, dataset_id: str) -> Iterator[dataset_pb2.DatasetProblem]:
+        """Iterate what the analysis found wrong."""
+
+        def fetch(token: str) -> tuple[Iterable[dataset_pb2.DatasetProblem], str]:
+            request = dataset_pb2.ListDatasetProblemsRequest(
+                dataset_id=dataset_id, page_size=PAGE_SIZE, page_token=token
+            )
+            answer = self._unary(self._datasets.ListDatasetProblems, request)
+            return answer.problems, answer.next_page_token
+
+        return pages(fetch)
+
+    def delete_dataset(self, dataset_id: str) -> None:
+        """Delete a dataset and its objects."""
+        self._unary(self._datasets.DeleteDataset, dataset_pb2.DeleteDatasetRequest(dataset_id=dataset_id))

@@ -1,0 +1,1 @@
+"""The ``visionmesh`` command: one module per group of commands."""

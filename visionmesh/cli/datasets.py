@@ -1,0 +1,224 @@
+"""``datasets``: upload, list, show, delete."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visionmesh.cli.command import command
+from visionmesh.cli.failures import FAILED
+from visionmesh.cli.session import Session
+from visionmesh.cli.tables import print_fields, print_table
+from visionmesh.cli.upload_view import watch_analysis, watch_upload
+from visionmesh.cli.values import bytes_text, enum_choices, enum_text, enum_value, time_text
+from visionmesh.client import scan
+from visionmesh.v1 import dataset_pb2
+
+FORMAT, STATE, VISIBILITY, SEVERITY = "DATASET_FORMAT_", "DATASET_STATE_", "VISIBILITY_", "PROBLEM_SEVERITY_"
+DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="Id of the dataset.")]
+FORMATS_HELP = "Layout: " + ", ".join(enum_choices(dataset_pb2.DatasetFormat, FORMAT)) + "."
+STATES_HELP = "Only in this state: " + ", ".join(enum_choices(dataset_pb2.DatasetState, STATE)) + "."
+VISIBILITY_HELP = "Who may see it: " + ", ".join(enum_choices(dataset_pb2.Visibility, VISIBILITY)) + "."
+PROBLEMS_SHOWN = 20
+
+
+def group() -> typer.Typer:
+    """The group of commands."""
+    app = typer.Typer(no_args_is_help=True, help="Upload datasets and look at them.")
+    command(
+        app,
+        "upload",
+        examples=(
+            "visionmesh datasets upload photos/ --name flowers --val-fraction 0.2\n"
+            "visionmesh datasets upload photos/ --resume DATASET"
+        ),
+    )(upload)
+    command(app, "list", examples="visionmesh datasets list --state ready\nvisionmesh datasets list --json")(list_)
+    command(app, "show", examples="visionmesh datasets show DATASET")(show)
+    command(app, "delete", examples="visionmesh datasets delete DATASET --yes")(delete)
+    return app
+
+
+def upload(
+    session: Session,
+    folder: Annotated[
+        Path, typer.Argument(exists=True, file_okay=False, help="Folder to upload; hidden files are skipped.")
+    ],
+    name: Annotated[str, typer.Option("--name", help="Name for people; the folder's when not given.")] = "",
+    format: Annotated[str, typer.Option("--format", metavar="FORMAT", help=FORMATS_HELP)] = "image_folder",
+    visibility: Annotated[str, typer.Option("--visibility", metavar="WHO", help=VISIBILITY_HELP)] = "private",
+    project: Annotated[str, typer.Option("--project", help="Project it belongs to.")] = "",
+    description: Annotated[str, typer.Option("--description", help="Free text.")] = "",
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="Label for search; may be repeated.")] = None,
+    val_fraction: Annotated[
+        float | None,
+        typer.Option(
+            "--val-fraction", min=0.0, max=0.999, help="Share that becomes validation when there is no val split."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of that split.")] = 0,
+    resume: Annotated[str, typer.Option("--resume", metavar="DATASET", help="Go on with an interrupted upload.")] = "",
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the dataset is analysed.")] = True,
+) -> None:
+    """Upload a folder as a dataset and wait until it is analysed. Fails when it cannot be trained on."""
+    chosen_format = enum_value(dataset_pb2.DatasetFormat, FORMAT, format, "--format")
+    chosen_visibility = enum_value(dataset_pb2.Visibility, VISIBILITY, visibility, "--visibility")
+    found = scan(folder)
+    if found.skipped and not session.json:
+        session.notes.print(f"skipped {len(found.skipped)} hidden: {_some(found.skipped)}")
+    started = [resume]
+    with session.client() as client:
+        try:
+            with watch_upload(session, found) as progress:
+                dataset = client.upload_folder(
+                    found,
+                    name,
+                    format=chosen_format,
+                    visibility=chosen_visibility,
+                    project=project,
+                    description=description,
+                    tags=tag or [],
+                    val_fraction=val_fraction,
+                    seed=seed,
+                    progress=progress,
+                    resume=resume,
+                    on_created=lambda created: started.append(created.id),
+                )
+        except BaseException:
+            if started[-1] and not session.json:
+                hint = f"visionmesh datasets upload {folder} --resume {started[-1]}"
+                print(f"the upload is not finished; go on with: {hint}", file=sys.stderr)
+            raise
+        if wait:
+            dataset = watch_analysis(session, client, dataset.id)
+        problems = list(client.dataset_problems(dataset.id)) if wait else []
+    if session.json:
+        session.print_json({"dataset": dataset, "problems": problems, "skipped": list(found.skipped)})
+    else:
+        _print_dataset(session, dataset, problems)
+    if dataset.state == dataset_pb2.DATASET_STATE_FAILED:
+        raise typer.Exit(FAILED)
+
+
+def list_(
+    session: Session,
+    project: Annotated[str, typer.Option("--project", help="Only of this project.")] = "",
+    format: Annotated[str, typer.Option("--format", metavar="FORMAT", help=FORMATS_HELP)] = "",
+    state: Annotated[str, typer.Option("--state", metavar="STATE", help=STATES_HELP)] = "",
+    text: Annotated[str, typer.Option("--text", help="Only those whose name or description contains this.")] = "",
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="Only those with this tag; may be repeated.")] = None,
+) -> None:
+    """List the datasets you may see, newest first."""
+    with session.client() as client:
+        found = list(
+            client.datasets(
+                project=project,
+                format=enum_value(dataset_pb2.DatasetFormat, FORMAT, format, "--format")
+                if format
+                else dataset_pb2.DATASET_FORMAT_UNSPECIFIED,
+                state=enum_value(dataset_pb2.DatasetState, STATE, state, "--state")
+                if state
+                else dataset_pb2.DATASET_STATE_UNSPECIFIED,
+                text=text,
+                tags=tag or [],
+            )
+        )
+    if session.json:
+        session.print_json({"datasets": found})
+        return
+    print_table(
+        session.out,
+        ["id", "name", "format", "state", "files#", "size#", "classes#", "created"],
+        (
+            (
+                item.id,
+                item.name,
+                enum_text(dataset_pb2.DatasetFormat, FORMAT, item.format),
+                enum_text(dataset_pb2.DatasetState, STATE, item.state),
+                item.file_count,
+                bytes_text(item.total_size_bytes),
+                item.num_classes or "-",
+                time_text(item.create_time),
+            )
+            for item in found
+        ),
+        empty="no datasets",
+    )
+
+
+def show(session: Session, dataset_id: DatasetArgument) -> None:
+    """Show one dataset: its splits, classes and problems."""
+    with session.client() as client:
+        dataset = client.get_dataset(dataset_id)
+        problems = list(client.dataset_problems(dataset_id))
+    if session.json:
+        session.print_json({"dataset": dataset, "problems": problems})
+    else:
+        _print_dataset(session, dataset, problems)
+
+
+def delete(
+    session: Session,
+    dataset_id: DatasetArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete a dataset and its files."""
+    if not yes and not session.json:
+        typer.confirm(f"Delete dataset {dataset_id} and its files?", abort=True, err=True)
+    with session.client() as client:
+        client.delete_dataset(dataset_id)
+    if session.json:
+        session.print_json({"deleted": dataset_id})
+    else:
+        session.out.print(f"deleted {dataset_id}")
+
+
+def _print_dataset(session: Session, dataset: dataset_pb2.Dataset, problems: list[dataset_pb2.DatasetProblem]) -> None:
+    splits = {
+        split: sum(classes.images.values()) for split, classes in sorted(dataset.class_distribution.items()) if classes
+    }
+    print_fields(
+        session.out,
+        {
+            "id": dataset.id,
+            "name": dataset.name,
+            "description": dataset.description,
+            "state": enum_text(dataset_pb2.DatasetState, STATE, dataset.state),
+            "failure": f"{dataset.failure.reason}: {dataset.failure.message}" if dataset.HasField("failure") else "",
+            "format": enum_text(dataset_pb2.DatasetFormat, FORMAT, dataset.format),
+            "visibility": enum_text(dataset_pb2.Visibility, VISIBILITY, dataset.visibility),
+            "project": dataset.project_id,
+            "tags": ", ".join(dataset.tags),
+            "files": f"{dataset.file_count} ({bytes_text(dataset.total_size_bytes)})",
+            "images": ", ".join(f"{split} {count}" for split, count in splits.items()),
+            "classes": f"{dataset.num_classes}: {_some(dataset.class_names)}" if dataset.num_classes else "",
+            "created": time_text(dataset.create_time),
+        },
+    )
+    if problems:
+        print_table(
+            session.out,
+            ["severity", "problem", "file", "what to do"],
+            (
+                (
+                    enum_text(dataset_pb2.ProblemSeverity, SEVERITY, item.severity),
+                    item.kind,
+                    item.path or "-",
+                    item.message,
+                )
+                for item in problems[:PROBLEMS_SHOWN]
+            ),
+            empty="",
+        )
+    if len(problems) > PROBLEMS_SHOWN:
+        session.out.print(f"and {len(problems) - PROBLEMS_SHOWN} more problems; --json lists all")
+
+
+def _some(names: Iterable[str], most: int = 10) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
