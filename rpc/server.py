@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import grpc
+from google.protobuf.descriptor import FileDescriptor
 
 # Importing the details' protos lets reflection serve them, and grpcurl then prints them as JSON.
 from google.rpc import error_details_pb2  # noqa: F401
@@ -15,8 +16,12 @@ from grpc_reflection.v1alpha import reflection
 
 from rpc.channel import size_options
 
+MESSAGE_SLACK_BYTES = 1 << 20
+
 SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+NOT_MESSAGE_SLACK_BYTES = 1 << 20
+
+SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 @dataclass
@@ -39,6 +44,13 @@ class HealthyServer:
         await self.server.stop(seconds)
 
 
+def service_name(descriptor: FileDescriptor) -> str:
+    """Full name of the one service of a proto. Taking it from there loads the proto, without which reflection would
+    not know the service: the generated servicers do not import it."""
+    [service] = descriptor.services_by_name.values()
+    return str(service.full_name)
+
+
 def create_server(
     services: Sequence[tuple[str, Callable[[grpc.aio.Server], None]]],
     *,
@@ -47,7 +59,8 @@ def create_server(
 ) -> HealthyServer:
     """Build a server of (full service name, function that adds its servicer) pairs. Nothing is bound yet."""
     options = [
-        *size_options(max_message_bytes),
+        # With room above the limit, so that a request at it is refused by its service, which says why.
+        *size_options(max_message_bytes + MESSAGE_SLACK_BYTES),
         ("grpc.so_reuseport", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import importlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -72,6 +73,7 @@ def main(adapter_path: str) -> None:
             runner.run(serve(settings, adapter, launcher, cache))
     except AddressInUse as error:
         _refuse(program, str(error))
+    _exit_now()
 
 
 class AddressInUse(Exception):
@@ -107,8 +109,8 @@ async def serve(settings: TrainerSettings, adapter: Adapter, launcher: LocalLaun
     logger.info("serving", framework=adapter.framework, address=address, slots=settings.slots)
     await told_to_end.wait()
     await _drain(settings, served, servicer, launcher)
-    await predictors.close()
-    await catalogue.close()
+    predictors.close()
+    catalogue.close()
     logger.info("stopped")
 
 
@@ -169,6 +171,17 @@ def _write_atomically(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text)
     temporary.replace(path)
+
+
+def _exit_now() -> NoReturn:
+    """End the process without waiting for threads: one may be importing a framework for many seconds.
+
+    Nothing is lost by that: runs live in processes of their own, and cache entries are whole or absent.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _refuse(program: str, problem: str) -> NoReturn:

@@ -59,9 +59,9 @@ class Catalogue:
         if self._import is not None:
             await asyncio.shield(self._import)
 
-    async def close(self) -> None:
-        """Wait for the calls that run."""
-        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+    def close(self) -> None:
+        """Take no more calls. Waits for nothing: an import ends when it does."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def list_models(self) -> tuple[ModelInfo, ...]:
         """Return the whole catalogue."""

@@ -145,12 +145,12 @@ class PredictorPool:
             if entry.predictor is not None
         ]
 
-    async def close(self) -> None:
-        """Drop what waits, and wait for what runs."""
+    def close(self) -> None:
+        """Drop what waits and take no more. Waits for nothing: a thread in the middle of a model ends when it does."""
         for entry in self._entries.values():
             entry.loading.cancel()
         for executor in (self._workers, self._loaders):
-            await asyncio.to_thread(executor.shutdown, cancel_futures=True)
+            executor.shutdown(wait=False, cancel_futures=True)
         self._entries.clear()
 
     def _use(self, source: CheckpointSource) -> _Entry:
@@ -191,13 +191,12 @@ class PredictorPool:
     def _read(self, source: CheckpointSource) -> Predictor:
         try:
             with self._cache.open(source.storage_path, source.files, source.digest) as folder:
-                return self._load_predictor(folder, self._limits.threads)
+                try:
+                    return self._load_predictor(folder, self._limits.threads)
+                except FileNotFoundError as error:
+                    raise _corrupt(source, "it holds no weights") from error
         except (ObjectNotFound, ObjectMismatch, SafetensorError) as error:
-            raise DomainError(
-                "STORAGE_CORRUPT",
-                f"The checkpoint {source.checkpoint_id} cannot be loaded: {error}.",
-                metadata={"checkpoint_id": source.checkpoint_id, "storage_path": source.storage_path},
-            ) from error
+            raise _corrupt(source, str(error)) from error
 
     def _answer(
         self, entry: _Entry, predictor: Predictor, image: bytes, options: Callable[[str], PredictOptions]
@@ -219,3 +218,11 @@ class PredictorPool:
                 del self._entries[digest]
                 memory -= entry.predictor.memory_bytes
                 logger.info("model dropped from memory", checkpoint_id=entry.source.checkpoint_id)
+
+
+def _corrupt(source: CheckpointSource, why: str) -> DomainError:
+    return DomainError(
+        "STORAGE_CORRUPT",
+        f"The checkpoint {source.checkpoint_id} cannot be loaded: {why.rstrip('.')}.",
+        metadata={"checkpoint_id": source.checkpoint_id, "storage_path": source.storage_path},
+    )

@@ -9,8 +9,8 @@
     metrics                            name → value on the validation split
     versions                           library → version
 
-``training_state.safetensors`` holds the optimiser's tensors as ``optimizer.<parameter>.<name>`` and, under the
-same key, a JSON object:
+``training_state.safetensors`` holds the optimiser's tensors (``state.<parameter>.<name>`` and
+``group.<index>.<name>``) and, under the same key, a JSON object:
 
     optimizer      param_groups (as torch gives them) and scalars (parameter → name → value that is no tensor)
     epoch          epochs done
@@ -33,13 +33,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from trainer_timm.names import CLASSIFICATION, FRAMEWORK
+from trainer_timm.optimizer_state import Tensors, join_state, split_state
 from trainer_timm.transforms import Preprocessing
 
 WEIGHTS_FILE = "weights.safetensors"
 TRAINING_STATE_FILE = "training_state.safetensors"
 METADATA_KEY = "visionmesh"
-
-Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def save_checkpoint(checkpoints: Path, description: ModelDescription, weights: T
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     _write(temporary / WEIGHTS_FILE, weights, _describe(description))
-    tensors, scalars = _split_optimizer(state.optimizer)
+    tensors, scalars = split_state(state.optimizer)
     content = {
         "optimizer": scalars,
         "epoch": state.epoch,
@@ -117,7 +116,7 @@ def load_training_state(folder: Path) -> TrainingState:
     """Read what ``save_checkpoint`` was given, the optimiser's tensors on the CPU."""
     tensors, content = _read(folder / TRAINING_STATE_FILE)
     return TrainingState(
-        optimizer=_join_optimizer(tensors, content["optimizer"]),
+        optimizer=join_state(tensors, content["optimizer"]),
         epoch=content["epoch"],
         updates=content["updates"],
         best_metric=content["best_metric"],
@@ -135,26 +134,6 @@ def _describe(description: ModelDescription) -> dict[str, Any]:
         "metrics": dict(description.metrics),
         "versions": dict(description.versions),
     }
-
-
-def _split_optimizer(state: Mapping[str, Any]) -> tuple[Tensors, dict[str, Any]]:
-    tensors: Tensors = {}
-    scalars: dict[str, dict[str, Any]] = {}
-    for parameter, values in state["state"].items():
-        for name, value in values.items():
-            if isinstance(value, torch.Tensor):
-                tensors[f"optimizer.{parameter}.{name}"] = value
-            else:
-                scalars.setdefault(str(parameter), {})[name] = value
-    return tensors, {"param_groups": state["param_groups"], "scalars": scalars}
-
-
-def _join_optimizer(tensors: Tensors, scalars: Mapping[str, Any]) -> dict[str, Any]:
-    state: dict[int, dict[str, Any]] = {int(key): dict(values) for key, values in scalars["scalars"].items()}
-    for key, tensor in tensors.items():
-        _, parameter, name = key.split(".", 2)
-        state.setdefault(int(parameter), {})[name] = tensor
-    return {"state": state, "param_groups": scalars["param_groups"]}
 
 
 def _write(path: Path, tensors: Tensors, content: Mapping[str, Any]) -> None:

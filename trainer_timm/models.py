@@ -23,7 +23,8 @@ def build_model(
     architecture does not accept the image size or a drop rate.
     """
     config = pretrained_config(model_name)
-    if not timm.is_model(model_name):
+    # timm judges the architecture alone; a tag that it lacks has no configuration.
+    if not timm.is_model(model_name) or ("." in model_name and config is None):
         raise BadTrainingData(f"timm has no model named {model_name}.")
     arguments: dict[str, Any] = {"num_classes": num_classes}
     if config is not None and config.fixed_input_size:

@@ -13,7 +13,7 @@ _PRESETS = (
     Preset(
         name="basic",
         label="Basic",
-        description="Use it for a first look, and where mirroring or cropping changes what an image means (digits, text).",
+        description="Use it for a first look, and where mirroring or cropping changes what an image shows (digits).",
         config={
             "augmentation.hflip": 0.0,
             "augmentation.random_crop_scale_min": 1.0,

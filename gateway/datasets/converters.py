@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
-
 from gateway.datasets.files import FileAnnouncement, Part, ReceivedFile
 from gateway.datasets.service import PageRequest
 from gateway.datasets.spec import (
     DEFAULT_PROJECT,
     DEFAULT_VAL_FRACTION,
-    KNOWN_FORMATS,
     MAX_NAME,
     MAX_PROJECT,
     MAX_REQUEST_ID,
@@ -19,6 +16,8 @@ from gateway.datasets.spec import (
     tags_violations,
     text_violations,
 )
+from gateway.enums import DATASET_FORMATS, ShortNames
+from gateway.paging import DEFAULT_PAGE_SIZE, page_size_violations
 from rpc.errors import invalid_request
 from rpc.times import to_timestamp
 from storage.database import tables
@@ -27,9 +26,8 @@ from storage.objects import keys
 from visionmesh.errors import Violation
 from visionmesh.v1 import common_pb2, dataset_pb2
 
-DEFAULT_PAGE_SIZE = 50
-MAX_PAGE_SIZE = 1000
-STATES = ("UPLOADING", "ANALYZING", "READY", "FAILED")
+VISIBILITIES = ShortNames(dataset_pb2.Visibility, "VISIBILITY_")
+STATES = ShortNames(dataset_pb2.DatasetState, "DATASET_STATE_")
 MAX_TEXT = 1000
 
 
@@ -38,8 +36,8 @@ def new_dataset(spec: dataset_pb2.DatasetSpec, field: str, others: Sequence[Viol
     new = NewDataset(
         name=spec.name,
         description=spec.description,
-        format=_name(dataset_pb2.DatasetFormat, "DATASET_FORMAT_", spec.format),
-        visibility=_name(dataset_pb2.Visibility, "VISIBILITY_", spec.visibility) or "PRIVATE",
+        format=_name(DATASET_FORMATS, spec.format),
+        visibility=_name(VISIBILITIES, spec.visibility) or "PRIVATE",
         project_id=spec.project_id or DEFAULT_PROJECT,
         tags=tuple(dict.fromkeys(spec.tags)),
         val_fraction=spec.val_fraction if spec.HasField("val_fraction") else DEFAULT_VAL_FRACTION,
@@ -67,10 +65,7 @@ def required_id(dataset_id: str) -> str:
 
 def page_request(page_size: int, page_token: str, others: Sequence[Violation] = ()) -> PageRequest:
     """Read the fields of a page. Raises INVALID_REQUEST naming all violations, ``others`` too."""
-    violations = list(others)
-    if not 0 <= page_size <= MAX_PAGE_SIZE:
-        violations.append(Violation("page_size", f"must be between 0 and {MAX_PAGE_SIZE}: {page_size}"))
-    if violations:
+    if violations := [*others, *page_size_violations(page_size)]:
         raise invalid_request(violations)
     return PageRequest(page_size or DEFAULT_PAGE_SIZE, page_token)
 
@@ -79,8 +74,8 @@ def list_request(request: dataset_pb2.ListDatasetsRequest) -> tuple[DatasetFilte
     """Read a listing's filters and page. Raises INVALID_REQUEST."""
     filters = DatasetFilter(
         project_id=request.project_id,
-        format=_name(dataset_pb2.DatasetFormat, "DATASET_FORMAT_", request.format),
-        state=_name(dataset_pb2.DatasetState, "DATASET_STATE_", request.state),
+        format=_name(DATASET_FORMATS, request.format),
+        state=_name(STATES, request.state),
         text=request.text,
         tags=tuple(request.tags),
     )
@@ -89,9 +84,9 @@ def list_request(request: dataset_pb2.ListDatasetsRequest) -> tuple[DatasetFilte
         *text_violations("text", request.text, MAX_TEXT),
         *tags_violations("tags", request.tags),
     ]
-    if filters.format and filters.format not in KNOWN_FORMATS:
+    if filters.format and filters.format not in DATASET_FORMATS.names:
         violations.append(Violation("format", f"{filters.format} is no known format"))
-    if filters.state and filters.state not in STATES:
+    if filters.state and filters.state not in STATES.names:
         violations.append(Violation("state", f"{filters.state} is no known state"))
     return filters, page_request(request.page_size, request.page_token, violations)
 
@@ -181,8 +176,7 @@ def to_problem(row: tables.DatasetProblem) -> dataset_pb2.DatasetProblem:
     return dataset_pb2.DatasetProblem(path=row.path, kind=row.kind, severity=severity, message=row.message)
 
 
-def _name(enum: EnumTypeWrapper, prefix: str, number: int) -> str:
+def _name(enum: ShortNames, number: int) -> str:
     """An enum value's short name; empty for unspecified, the number in words for one that is not known."""
-    if number == 0:
-        return ""
-    return enum.Name(number).removeprefix(prefix) if number in enum.values() else f"the number {number}"
+    name = enum.name(number)
+    return f"the number {number}" if name is None else name

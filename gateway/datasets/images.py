@@ -14,8 +14,8 @@ from storage.objects.digest import sha256_bytes
 from storage.objects.errors import ObjectNotFound
 from storage.objects.store import ObjectStore
 
-# Only formats that hold pictures and need no other program to be read.
-FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+# Only formats that hold pictures and need no other program to be read. MPO comes in as JPEG, as Pillow has it.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
 # What Pillow's decoders are known to raise on broken or hostile bytes.
 UNREADABLE = (

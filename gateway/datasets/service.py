@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
+from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
 from gateway.datasets.analyzer import Analyzer
@@ -23,14 +24,14 @@ from gateway.datasets.recovery import remove_abandoned, remove_orphans
 from gateway.datasets.spec import NewDataset
 from gateway.datasets.upload_sessions import UploadSessions
 from gateway.datasets.waiting import in_thread, run_to_end
+from gateway.idempotency import remember, replayed
 from rpc.errors import DomainError, invalid_request
 from storage.database.datasets import OPEN_STATES, DatasetFilter, DatasetRepository
 from storage.database.engine import Database
 from storage.database.errors import InvalidPageToken, RequestExists
 from storage.database.ids import new_id
 from storage.database.pages import Page
-from storage.database.requests import RequestRepository
-from storage.database.tables import Dataset, DatasetFile, DatasetProblem, RequestRecord, now
+from storage.database.tables import Dataset, DatasetFile, DatasetProblem, now
 from storage.objects.store import ObjectStore
 from visionmesh.errors import Violation
 
@@ -103,27 +104,18 @@ class DatasetService:
             self._changes.notify(dataset_id)
         return gone
 
-    async def create(self, user_id: str, new: NewDataset, request_id: str, body_digest: str) -> Dataset:
-        """Make an empty dataset. The same ``request_id`` and body gives the same dataset; empty: always a new one.
+    async def create(self, user_id: str, new: NewDataset, request: Message) -> Dataset:
+        """Make an empty dataset. ``request`` is the call's whole message: repeated, it gives the same dataset again.
 
         Raises REQUEST_ID_REUSED; DATASET_NOT_FOUND when the dataset of a repeated call was deleted.
         """
 
         def work(session: Session) -> Dataset:
-            datasets, requests = DatasetRepository(session), RequestRepository(session)
-            earlier = requests.find(user_id, CREATE_METHOD, request_id) if request_id else None
+            earlier = replayed(session, user_id, CREATE_METHOD, request)
             if earlier is not None:
-                return _repeated(datasets, earlier, body_digest)
-            dataset = datasets.add(new_record(new_id("ds"), user_id, new))
-            if request_id:
-                record = RequestRecord(
-                    user_id=user_id,
-                    method=CREATE_METHOD,
-                    request_id=request_id,
-                    body_digest=body_digest,
-                    resource_id=dataset.id,
-                )
-                requests.add(record)
+                return _visible(session, user_id, earlier)
+            dataset = DatasetRepository(session).add(new_record(new_id("ds"), user_id, new))
+            remember(session, user_id, CREATE_METHOD, request, dataset.id)
             return dataset
 
         try:
@@ -194,8 +186,8 @@ class DatasetService:
             while True:
                 changed.clear()
                 dataset = await self.get(user_id, dataset_id)
-                if dataset.update_time != last:
-                    last = dataset.update_time
+                if (dataset.state, dataset.update_time) != last:
+                    last = dataset.state, dataset.update_time
                     yield dataset
                 if dataset.state in ENDED:
                     return
@@ -265,19 +257,6 @@ def _owned(session: Session, user_id: str, dataset_id: str) -> Dataset:
     dataset = _visible(session, user_id, dataset_id)
     if dataset.user_id != user_id:
         raise not_the_owner(dataset_id)
-    return dataset
-
-
-def _repeated(datasets: DatasetRepository, earlier: RequestRecord, body_digest: str) -> Dataset:
-    if earlier.body_digest != body_digest:
-        raise DomainError(
-            "REQUEST_ID_REUSED",
-            f"The request_id {earlier.request_id!r} was used with another body. Use a new one for a new dataset.",
-            metadata={"request_id_used": earlier.request_id, "dataset_id": earlier.resource_id},
-        )
-    dataset = datasets.get(earlier.resource_id)
-    if dataset is None:
-        raise dataset_not_found(earlier.resource_id)
     return dataset
 
 

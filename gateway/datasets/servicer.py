@@ -11,7 +11,6 @@ from grpc.aio import ServicerContext
 from gateway.access import caller
 from gateway.datasets import converters
 from gateway.datasets.service import DatasetService
-from gateway.idempotency import body_digest
 from rpc.errors import not_served_yet
 from visionmesh.v1 import dataset_pb2, dataset_service_pb2_grpc
 
@@ -29,7 +28,7 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
     ) -> dataset_pb2.CreateDatasetResponse:
         violations = converters.request_id_violations(request.request_id)
         new = converters.new_dataset(request.dataset, "dataset", violations)
-        dataset = await self._service.create(caller().user_id, new, request.request_id, body_digest(request))
+        dataset = await self._service.create(caller().user_id, new, request)
         return dataset_pb2.CreateDatasetResponse(dataset=converters.to_dataset(dataset))
 
     async def UploadFiles(

@@ -87,9 +87,7 @@ class Watcher:
             )
         live.advance(job.last_sequence, job.state)
 
-    async def _page(
-        self, job_id: str, cursor: int, known: int, kinds: Collection[str]
-    ) -> tuple[list[LiveEvent], int]:
+    async def _page(self, job_id: str, cursor: int, known: int, kinds: Collection[str]) -> tuple[list[LiveEvent], int]:
         """A page from the database and the cursor after it. All up to ``known`` was durable before the query, so a
         page that is not full reaches at least there."""
         stored = await self._database.read(

@@ -11,6 +11,9 @@ from storage.database.jobs import JobRepository
 from storage.database.projections import CheckpointRepository
 from storage.database.tables import Checkpoint, TrainingJob
 
+# What a caller sent as an id goes back into the error; ids of ours are shorter, and errors travel in one header.
+_SHOWN_CHARACTERS = 100
+
 
 @dataclass(frozen=True)
 class TrainedModel:
@@ -24,7 +27,8 @@ def by_job(session: Session, job_id: str, user_id: str) -> TrainedModel:
     """The best checkpoint of the user's job, else its last. Raises DomainError JOB_NOT_FOUND, NO_CHECKPOINT."""
     job = JobRepository(session).owned(job_id, user_id) if _possible(job_id) else None
     if job is None:
-        raise DomainError("JOB_NOT_FOUND", f"There is no job {job_id!r}.", metadata={"job_id": job_id})
+        shown = job_id[:_SHOWN_CHARACTERS]
+        raise DomainError("JOB_NOT_FOUND", f"There is no job {shown!r}.", metadata={"job_id": shown})
     for checkpoint_id in (job.best_checkpoint_id, job.last_checkpoint_id):
         checkpoint = CheckpointRepository(session).get(checkpoint_id) if checkpoint_id else None
         if checkpoint is not None:
@@ -41,10 +45,9 @@ def by_checkpoint(session: Session, checkpoint_id: str, user_id: str) -> Trained
     checkpoint = CheckpointRepository(session).get(checkpoint_id) if _possible(checkpoint_id) else None
     job = JobRepository(session).owned(checkpoint.job_id, user_id) if checkpoint is not None else None
     if checkpoint is None or job is None:
+        shown = checkpoint_id[:_SHOWN_CHARACTERS]
         raise DomainError(
-            "CHECKPOINT_NOT_FOUND",
-            f"There is no checkpoint {checkpoint_id!r}.",
-            metadata={"checkpoint_id": checkpoint_id},
+            "CHECKPOINT_NOT_FOUND", f"There is no checkpoint {shown!r}.", metadata={"checkpoint_id": shown}
         )
     return TrainedModel(job, checkpoint)
 

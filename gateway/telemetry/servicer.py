@@ -21,7 +21,7 @@ class TelemetryServicer(telemetry_service_pb2_grpc.TelemetryServiceServicer):
     def __init__(self, service: TelemetryService) -> None:
         self._service = service
 
-    async def PublishEvents(  # type: ignore[override]
+    async def PublishEvents(
         self, request_iterator: AsyncIterator[telemetry_pb2.PublishEventsRequest], context: Any
     ) -> AsyncIterator[Response]:
         first = await anext(aiter(request_iterator), None)

@@ -83,7 +83,7 @@ def end_attempt(
         failure=failure,
     )
     transaction.append_own("attempt_end", end)
-    ended = {"end_time": now(), "contact_lost_time": None}
+    ended: dict[str, Any] = {"end_time": now(), "contact_lost_time": None}
     if outcome == "COMPLETED":
         if job.state == "PREPARING":  # nothing was left to train
             transaction.change_state("RUNNING")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import structlog
 
@@ -93,8 +94,7 @@ class Dispatcher:
             trainer = trainers[0]
             if trainer.description is None or trainer.description.free_slots < 1:
                 return
-            address = trainer.address
-            spec = await self._log.transact(job.id, lambda transaction: _begin(transaction, address))
+            spec = await self._log.transact(job.id, partial(_begin, address=trainer.address))
             if spec is not None:
                 trainer.description.free_slots -= 1  # until the next poll knows
                 self._telemetry.expect(spec.run_id, spec.job_id)
@@ -111,15 +111,13 @@ class Dispatcher:
                 message=f"The trainer did not start the run: {error.message}",
                 metadata={**error.metadata, "cause": error.reason},
             )
-            await self._log.transact(spec.job_id, lambda transaction: _take_back(transaction, spec, error, failure))
+            await self._log.transact(spec.job_id, partial(_take_back, spec=spec, reason=error.reason, failure=failure))
             self._telemetry.abandon(spec.run_id)
             return
         logger.info("run started", run_id=spec.run_id, job_id=spec.job_id, trainer=trainer.address)
 
     async def _has_dataset(self, job: TrainingJob) -> bool:
-        return await self._log.database.read(
-            lambda session: DatasetRepository(session).get(job.dataset_id) is not None
-        )
+        return await self._log.database.read(lambda session: DatasetRepository(session).get(job.dataset_id) is not None)
 
     async def _give_up(self, job: TrainingJob, failure: common_pb2.Failure) -> None:
         def fail(transaction: JobTransaction) -> None:
@@ -142,16 +140,14 @@ def _present_run(transaction: JobTransaction) -> tuple[run_pb2.RunSpec, str]:
     return run_spec(job, source), run.trainer_address if run is not None else ""
 
 
-def _take_back(
-    transaction: JobTransaction, spec: run_pb2.RunSpec, error: DomainError, failure: common_pb2.Failure
-) -> None:
+def _take_back(transaction: JobTransaction, spec: run_pb2.RunSpec, reason: str, failure: common_pb2.Failure) -> None:
     """What a refused start means: back to the queue when another try may do, else the end of the attempt."""
     job = transaction.job
     if job.current_run_id != spec.run_id or job.state not in ("PREPARING", "STOPPING"):
         return
     if job.state == "STOPPING":
         end_attempt(transaction, spec.run_id, "STOPPED", None, end_kind="START_REFUSED")
-    elif error.reason in TRANSIENT:
+    elif reason in TRANSIENT:
         transaction.jobs.end_run(spec.run_id, "START_REFUSED")
         transaction.change_state("QUEUED")
     else:

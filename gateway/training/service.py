@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ from gateway.access import Caller
 from gateway.enums import TASK_TYPES
 from gateway.events.log import JobLog, JobTransaction, job_not_found
 from gateway.fleet import Fleet
-from gateway.idempotency import replayed, remember
+from gateway.idempotency import remember, replayed
 from gateway.telemetry.service import TelemetryService
 from gateway.training.states import check_transition
 from rpc.errors import DomainError, invalid_request
@@ -60,9 +61,13 @@ class JobService:
             first = await self._database.read(lambda session: replayed(session, caller.user_id, "CreateJob", request))
             if first is not None:
                 return await self.get(caller, first)
-        dataset = await self._dataset(caller, draft.dataset_id) if draft.dataset_id else None
-        if draft.framework:
-            violations = violations + await self._ask_trainer(draft, config)
+        try:
+            dataset = await self._dataset(caller, draft.dataset_id) if draft.dataset_id else None
+            if draft.framework:
+                violations = violations + await self._ask_trainer(draft, config)
+        except DomainError as error:
+            # What the request itself gets wrong is told first: it can be put right without anyone else.
+            raise invalid_request(violations) if violations else error from error
         if dataset is not None and draft.task_type and draft.task_type not in dataset.task_types:
             can = ", ".join(dataset.task_types)
             violations.append(Violation("job.dataset_id", f"can train {can}, not {draft.task_type}"))
@@ -87,7 +92,9 @@ class JobService:
         stored = await self._database.write(store)
         return await self.get(caller, stored) if isinstance(stored, str) else stored
 
-    async def start(self, caller: Caller, job_id: str, resume: bool, checkpoint_id: str, request: Message) -> TrainingJob:
+    async def start(
+        self, caller: Caller, job_id: str, resume: bool, checkpoint_id: str, request: Message
+    ) -> TrainingJob:
         """Queue a job. Raises as StartJob says."""
         if checkpoint_id and not resume:
             raise invalid_request([Violation("checkpoint_id", "goes with `resume`: set it, or leave this empty")])
@@ -171,7 +178,7 @@ class JobService:
             )
         return dataset
 
-    async def _ask_trainer(self, draft: TrainingJob, config: struct_pb2.Struct) -> list[Violation]:
+    async def _ask_trainer(self, draft: TrainingJob, config: struct_pb2.Struct) -> builtins.list[Violation]:
         """Let a trainer check model, task, configuration and weights; fills in what it decides."""
         request = trainer_pb2.ValidateConfigRequest(
             task_type=TASK_TYPES.number(draft.task_type),  # type: ignore[arg-type]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -16,12 +17,13 @@ from gateway.training.checks import check_spec
 from gateway.training.converters import checkpoint_message, draft_job, job_message, metric_message
 from gateway.training.reports import JobReports
 from gateway.training.service import JobService
-from rpc.errors import DomainError, invalid_request, not_served_yet
+from rpc.errors import invalid_request, not_served_yet
+from rpc.server import service_name
 from rpc.times import now_timestamp
 from storage.database.errors import InvalidPageToken
 from storage.database.jobs import JobFilter
 from visionmesh.errors import Violation
-from visionmesh.v1 import event_pb2, training_pb2, training_service_pb2_grpc
+from visionmesh.v1 import event_pb2, training_pb2, training_service_pb2, training_service_pb2_grpc
 
 REQUEST_ID_LENGTH = 200
 
@@ -37,7 +39,7 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
     def add_to(self, server: grpc.aio.Server) -> None:
         """Add the service. Its watches are registered with a serializer that passes bytes on: an event is encoded
         once, for all who watch."""
-        watches = {
+        watches: dict[str, tuple[Any, Any]] = {
             "WatchJob": (self.WatchJob, training_pb2.WatchJobRequest),
             "WatchMetrics": (self.WatchMetrics, training_pb2.WatchMetricsRequest),
             "WatchLogs": (self.WatchLogs, training_pb2.WatchLogsRequest),
@@ -48,11 +50,9 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
             )
             for name, (behaviour, request) in watches.items()
         }
-        # The first handler that knows a method serves it, so these come before the generated ones.
-        server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler("visionmesh.v1.TrainingService", handlers),)
-        )
         training_service_pb2_grpc.add_TrainingServiceServicer_to_server(self, server)
+        # Of two handlers of a method the last one registered serves it.
+        server.add_registered_method_handlers(service_name(training_service_pb2.DESCRIPTOR), handlers)
 
     async def CreateJob(self, request: training_pb2.CreateJobRequest, context: Any) -> training_pb2.CreateJobResponse:
         violations = check_spec(request.job) + _request_id_violations(request.request_id)
@@ -169,7 +169,7 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
     async def DeleteJob(self, request: training_pb2.DeleteJobRequest, context: Any) -> training_pb2.DeleteJobResponse:
         raise not_served_yet("DeleteJob")
 
-    async def DownloadCheckpoint(  # type: ignore[override]
+    async def DownloadCheckpoint(
         self, request: training_pb2.DownloadCheckpointRequest, context: Any
     ) -> AsyncIterator[training_pb2.DownloadCheckpointResponse]:
         raise not_served_yet("DownloadCheckpoint")
@@ -204,16 +204,10 @@ def _request_id_violations(request_id: str) -> list[Violation]:
     return [Violation("request_id", f"must have at most {REQUEST_ID_LENGTH} characters, not {len(request_id)}")]
 
 
-class _page_token_errors:
+@contextmanager
+def _page_token_errors() -> Iterator[None]:
     """Turns InvalidPageToken into the violation that names the field."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, InvalidPageToken):
-            raise DomainError_for_token(error) from error
-
-
-def DomainError_for_token(error: InvalidPageToken) -> DomainError:
-    return invalid_request([Violation("page_token", str(error))])
+    try:
+        yield
+    except InvalidPageToken as error:
+        raise invalid_request([Violation("page_token", str(error))]) from error

@@ -15,12 +15,22 @@ def sync_path(path: Path) -> None:
         os.close(descriptor)
 
 
+# A flush of one file costs about as much as a flush of everything, so many files are flushed together.
+MANY_FILES = 32
+
+
 def sync_tree(folder: Path) -> None:
     """Flush a folder and all that is in it, deepest first."""
-    for name, _, files in os.walk(folder, topdown=False, onerror=_reraise):
-        for file in files:
-            sync_path(Path(name, file))
-        sync_path(Path(name))
+    paths = [
+        path
+        for name, _, files in os.walk(folder, topdown=False, onerror=_reraise)
+        for path in (*(Path(name, file) for file in files), Path(name))
+    ]
+    if len(paths) > MANY_FILES:
+        os.sync()
+        return
+    for path in paths:
+        sync_path(path)
 
 
 def _reraise(error: OSError) -> None:

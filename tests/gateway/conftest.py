@@ -17,12 +17,17 @@ from gateway.fleet import Fleet
 from gateway.inference import InferenceService, InferenceServicer
 from gateway.registry import RegistryService, RegistryServicer
 from rpc.interceptors import ErrorInterceptor
-from rpc.server import HealthyServer, create_server
+from rpc.server import HealthyServer, create_server, service_name
 from storage.database.engine import Database
 from storage.database.migrate import migrate
 from storage.database.users import UserRepository
 from tests.gateway.stand_in import DETECTION, MESH_TOKEN, StandInTrainer, model
-from visionmesh.v1 import inference_service_pb2_grpc, registry_service_pb2_grpc
+from visionmesh.v1 import (
+    inference_service_pb2,
+    inference_service_pb2_grpc,
+    registry_service_pb2,
+    registry_service_pb2_grpc,
+)
 
 MAX_IMAGE_BYTES = 1 << 20
 
@@ -129,11 +134,11 @@ async def open_gateway(database: Database) -> AsyncIterator[OpenGateway]:
         served = create_server(
             [
                 (
-                    "visionmesh.v1.RegistryService",
+                    service_name(registry_service_pb2.DESCRIPTOR),
                     lambda server: registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(registry, server),
                 ),
                 (
-                    "visionmesh.v1.InferenceService",
+                    service_name(inference_service_pb2.DESCRIPTOR),
                     lambda server: inference_service_pb2_grpc.add_InferenceServiceServicer_to_server(inference, server),
                 ),
             ],
@@ -152,3 +157,9 @@ async def open_gateway(database: Database) -> AsyncIterator[OpenGateway]:
         await gateway.channel.close()
         await served.drain(0)
         await gateway.fleet.close()
+
+
+@pytest.fixture
+async def gateway(open_gateway: OpenGateway, counters: StandInTrainer, boxes: StandInTrainer) -> Gateway:
+    """A gateway over both trainers."""
+    return await open_gateway(counters, boxes)

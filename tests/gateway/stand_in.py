@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from itertools import count
 
 from google.protobuf import struct_pb2
@@ -190,14 +190,17 @@ class StandInTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
     async def ListRuns(self, request: trainer_pb2.ListRunsRequest, context: Context) -> trainer_pb2.ListRunsResponse:
         return trainer_pb2.ListRunsResponse()
 
-    async def PredictStream(self, request_iterator: object, context: Context) -> trainer_pb2.PredictStreamResponse:
+    async def PredictStream(
+        self, request_iterator: AsyncIterator[trainer_pb2.PredictStreamRequest], context: Context
+    ) -> AsyncIterator[trainer_pb2.PredictStreamResponse]:
         raise not_served_yet("visionmesh.mesh.v1.TrainerService/PredictStream")
+        yield  # never reached: it makes this a stream
 
     def _model(self, name: str) -> registry_pb2.Model:
         for item in self.models:
             if item.model_name == name:
                 return item
-        raise DomainError("MODEL_NOT_FOUND", f"There is no model {name!r}.", metadata={"model_name": name})
+        raise DomainError("MODEL_NOT_FOUND", f"There is no model {name[:100]!r}.")
 
 
 def unreadable_image() -> DomainError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import grpc
 from google.protobuf.wrappers_pb2 import StringValue
@@ -20,8 +21,11 @@ class FourKinds:
 
     def add(self, server: grpc.aio.Server) -> None:
         """Register the service on a server."""
-        codec = {"request_deserializer": StringValue.FromString, "response_serializer": StringValue.SerializeToString}
-        handlers = {
+        codec: dict[str, Any] = {
+            "request_deserializer": StringValue.FromString,
+            "response_serializer": StringValue.SerializeToString,
+        }
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             "UnaryUnary": grpc.unary_unary_rpc_method_handler(self._unary_unary, **codec),
             "UnaryStream": grpc.unary_stream_rpc_method_handler(self._unary_stream, **codec),
             "StreamUnary": grpc.stream_unary_rpc_method_handler(self._stream_unary, **codec),
@@ -49,11 +53,17 @@ class FourKinds:
 async def call(
     channel: grpc.aio.Channel, kind: str, text: str, metadata: tuple[tuple[str, str], ...] = ()
 ) -> list[str]:
-    """Make one call of a kind and give the answers; ``answers`` of a stream that broke are in ``Broken``."""
-    codec = {"request_serializer": StringValue.SerializeToString, "response_deserializer": StringValue.FromString}
+    """Make one call of a kind and give its answers. Raises Broken when a stream fails, AioRpcError for the others."""
+    codec: dict[str, Any] = {
+        "request_serializer": StringValue.SerializeToString,
+        "response_deserializer": StringValue.FromString,
+    }
     path, request = f"/{SERVICE}/{kind}", StringValue(value=text)
+    answer: StringValue
+    stream: grpc.aio.UnaryStreamCall[Any, StringValue] | grpc.aio.StreamStreamCall[Any, StringValue]
     if kind == "UnaryUnary":
-        return [(await channel.unary_unary(path, **codec)(request, metadata=metadata, timeout=10)).value]
+        answer = await channel.unary_unary(path, **codec)(request, metadata=metadata, timeout=10)
+        return [answer.value]
     if kind == "StreamUnary":
         answer = await channel.stream_unary(path, **codec)(iter([request]), metadata=metadata, timeout=10)
         return [answer.value]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 import pytest
@@ -141,13 +142,16 @@ async def test_the_end_of_a_call_is_no_failure(raised: type[BaseException], logs
     handler = await ErrorInterceptor().intercept_service(continuation, Details())  # type: ignore[arg-type]
     assert handler is not None and handler.unary_unary is not None
     with pytest.raises(raised):
-        await handler.unary_unary(None, Context())  # type: ignore[arg-type, misc]
+        await handler.unary_unary(None, Context())  # type: ignore[arg-type]
     assert not aborted
     assert not logs
 
 
 async def test_a_client_that_goes_leaves_no_failure_in_the_log(logs: list[dict[str, object]]) -> None:
     started, ended = asyncio.Event(), asyncio.Event()
+
+    def _raw(message: bytes) -> bytes:
+        return message
 
     async def wait(request: object, context: object) -> None:
         started.set()
@@ -157,7 +161,7 @@ async def test_a_client_that_goes_leaves_no_failure_in_the_log(logs: list[dict[s
             ended.set()
 
     def add(server: grpc.aio.Server) -> None:
-        handlers = {"Wait": grpc.unary_unary_rpc_method_handler(wait)}
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {"Wait": grpc.unary_unary_rpc_method_handler(wait)}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("visionmesh.test.Waiting", handlers),))
 
     served = create_server(
@@ -166,7 +170,7 @@ async def test_a_client_that_goes_leaves_no_failure_in_the_log(logs: list[dict[s
     port = served.server.add_insecure_port("127.0.0.1:0")
     await served.serve()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        waiting = channel.unary_unary("/visionmesh.test.Waiting/Wait")(b"")
+        waiting: grpc.aio.UnaryUnaryCall[Any, Any] = channel.unary_unary("/visionmesh.test.Waiting/Wait", _raw)(b"")
         await asyncio.wait_for(started.wait(), 10)
         waiting.cancel()
         await asyncio.wait_for(ended.wait(), 10)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
@@ -11,8 +13,10 @@ from rpc.status import DOMAIN, VIOLATION_BYTES, to_status
 from visionmesh.errors import Violation
 from visionmesh.v1 import common_pb2
 
+REASONS = frozenset(common_pb2.ErrorReason.keys())
 
-def detail(status: status_pb2.Status, kind: type[Message]) -> Message | None:
+
+def detail(status: status_pb2.Status, kind: type[Message]) -> Any:
     """The only detail of a kind, or None."""
     found = [item for item in status.details if item.Is(kind.DESCRIPTOR)]
     assert len(found) <= 1
@@ -25,7 +29,7 @@ def detail(status: status_pb2.Status, kind: type[Message]) -> Message | None:
 
 def test_every_reason_is_in_the_contract_with_a_canonical_code() -> None:
     for reason, code in CODES.items():
-        assert f"ERROR_REASON_{reason}" in common_pb2.ErrorReason.keys()
+        assert f"ERROR_REASON_{reason}" in REASONS
         assert to_status(DomainError(reason, "text"), "id").code == code.value[0]
 
 

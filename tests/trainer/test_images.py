@@ -152,7 +152,7 @@ def test_nothing_global_is_changed() -> None:
 SEEDS = [encode(Image.new("RGB", (24, 24), (90, 160, 20)), format) for format in FORMATS]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(SEEDS), st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), min_size=1, max_size=8))
 @pytest.mark.filterwarnings("ignore")
 def test_damaged_files_are_decoded_or_refused_and_nothing_else(seed: bytes, damage: list[tuple[int, int]]) -> None:

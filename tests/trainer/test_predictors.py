@@ -87,7 +87,7 @@ class Models:
         return checkpoint_source(publish_checkpoint(self._store, name, files))
 
     def load(self, folder: Path, threads: int) -> HeldPredictor:
-        assert [path.name for path in folder.iterdir()] == ["weights.safetensors"]
+        assert not (folder / "training_state.safetensors").exists()
         with safe_open(folder / "weights.safetensors", framework="np") as file:
             metadata = file.metadata()
         self.loads.append(metadata["name"])
@@ -155,7 +155,7 @@ async def test_calls_at_the_same_time_share_one_load(models: Models, make_pool: 
     assert models.loaded["one"].answered == 8
     assert {(answer.model_name, answer.image_width, answer.image_height) for answer in answers} == {("one", 6, 4)}
     assert answers[0].prediction.classifications[0].label == "a"
-    await pool.close()
+    pool.close()
 
 
 async def test_the_time_reported_leaves_out_loading_and_waiting(models: Models, make_pool: MakePool) -> None:
@@ -167,7 +167,7 @@ async def test_the_time_reported_leaves_out_loading_and_waiting(models: Models, 
     models.loading.set()
 
     assert all(answer.inference_seconds < 0.1 for answer in await asyncio.gather(*calls))
-    await pool.close()
+    pool.close()
 
 
 async def test_the_least_recently_used_goes_when_memory_is_short(models: Models, make_pool: MakePool) -> None:
@@ -179,7 +179,7 @@ async def test_the_least_recently_used_goes_when_memory_is_short(models: Models,
     await until(lambda: names(pool) == ["third", "first"])
     await pool.predict(second, IMAGE, no_options)
     assert models.loads == ["first", "second", "third", "second"]
-    await pool.close()
+    pool.close()
 
 
 async def test_a_model_in_use_stays_and_the_limit_holds_again_afterwards(models: Models, make_pool: MakePool) -> None:
@@ -194,7 +194,7 @@ async def test_a_model_in_use_stays_and_the_limit_holds_again_afterwards(models:
 
     # Whichever ended first had to go, since the other was still in use.
     await until(lambda: len(pool.loaded()) == 1)
-    await pool.close()
+    pool.close()
 
 
 async def test_a_model_larger_than_the_limit_answers_and_goes(models: Models, make_pool: MakePool) -> None:
@@ -202,7 +202,7 @@ async def test_a_model_larger_than_the_limit_answers_and_goes(models: Models, ma
     await pool.predict(models.publish("large"), IMAGE, no_options)
 
     await until(lambda: names(pool) == [])
-    await pool.close()
+    pool.close()
 
 
 async def test_a_full_queue_refuses_at_once_and_says_when_to_try_again(models: Models, make_pool: MakePool) -> None:
@@ -217,7 +217,7 @@ async def test_a_full_queue_refuses_at_once_and_says_when_to_try_again(models: M
     assert len(await asyncio.gather(*calls)) == 3
     await until(lambda: models.loaded["one"].answered == 3)
     await pool.predict(source, IMAGE, no_options)
-    await pool.close()
+    pool.close()
 
 
 async def test_a_cancelled_call_leaves_the_queue(models: Models, make_pool: MakePool) -> None:
@@ -239,7 +239,7 @@ async def test_a_cancelled_call_leaves_the_queue(models: Models, make_pool: Make
 
     assert waiting.cancelled()
     assert models.loaded["one"].answered == 2
-    await pool.close()
+    pool.close()
 
 
 async def test_a_call_cancelled_while_it_runs_keeps_its_place_until_its_thread_is_done(
@@ -256,7 +256,7 @@ async def test_a_call_cancelled_while_it_runs_keeps_its_place_until_its_thread_i
     assert names(pool) == ["one"]
     models.predicting.set()
     await until(lambda: names(pool) == [])
-    await pool.close()
+    pool.close()
 
 
 async def test_a_load_survives_the_call_that_began_it(models: Models, make_pool: MakePool) -> None:
@@ -272,7 +272,7 @@ async def test_a_load_survives_the_call_that_began_it(models: Models, make_pool:
 
     assert (await second).model_name == "one"
     assert models.loads == ["one"]
-    await pool.close()
+    pool.close()
 
 
 async def test_a_slow_load_does_not_hold_up_a_loaded_model(models: Models, make_pool: MakePool) -> None:
@@ -286,7 +286,7 @@ async def test_a_slow_load_does_not_hold_up_a_loaded_model(models: Models, make_
     assert not waiting.done()
     models.loading.set()
     await waiting
-    await pool.close()
+    pool.close()
 
 
 async def test_a_bad_image_is_refused_and_takes_no_place(models: Models, make_pool: MakePool) -> None:
@@ -296,7 +296,7 @@ async def test_a_bad_image_is_refused_and_takes_no_place(models: Models, make_po
         await asyncio.sleep(0.02)
 
     assert (await pool.predict(source, IMAGE, no_options)).model_name == "one"
-    await pool.close()
+    pool.close()
 
 
 async def test_a_checkpoint_whose_bytes_changed_is_corrupt_until_they_are_right(
@@ -312,7 +312,7 @@ async def test_a_checkpoint_whose_bytes_changed_is_corrupt_until_they_are_right(
 
     store.put(key, good)
     assert (await pool.predict(source, IMAGE, no_options)).model_name == "one"
-    await pool.close()
+    pool.close()
 
 
 async def test_a_checkpoint_that_is_gone_or_no_checkpoint_is_corrupt(
@@ -321,9 +321,10 @@ async def test_a_checkpoint_that_is_gone_or_no_checkpoint_is_corrupt(
     pool, source = make_pool(), models.publish("one")
     gone = replace(source, storage_path="checkpoints/elsewhere/")
     nonsense = checkpoint_source(publish_checkpoint(store, "bad", {"weights.safetensors": b"\xff" * 100}))
+    empty = checkpoint_source(publish_checkpoint(store, "empty", {"notes.txt": b""}))
 
-    for broken in (gone, nonsense):
+    for broken in (gone, nonsense, empty):
         error = await refusal(pool.predict(broken, IMAGE, no_options))
         assert error.reason == "STORAGE_CORRUPT"
         assert error.metadata["checkpoint_id"] == broken.checkpoint_id
-    await pool.close()
+    pool.close()

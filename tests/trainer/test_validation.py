@@ -190,7 +190,7 @@ json_values = st.recursive(
 names = st.sampled_from([*NAMES, "optimizer", "scheduler", "epochs", "optimizer.", ".", ""]) | st.text(max_size=12)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(names, json_values, max_size=8))
 def test_whatever_is_sent_is_answered(config: dict[str, Any]) -> None:
     checked = check_config(SCHEMA, config)

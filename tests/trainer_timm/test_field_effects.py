@@ -77,8 +77,10 @@ OBSERVATIONS: dict[str, Observation] = {
     "scheduler.type": Observation(
         "none",
         "cosine",
-        lambda none, cosine: len(set(none.learning_rates)) == 1
-        and cosine.learning_rates[1] < cosine.learning_rates[0] < none.learning_rates[0],
+        lambda none, cosine: (
+            len(set(none.learning_rates)) == 1
+            and cosine.learning_rates[1] < cosine.learning_rates[0] < none.learning_rates[0]
+        ),
     ),
     "scheduler.interval": Observation(
         "update",
@@ -99,15 +101,17 @@ OBSERVATIONS: dict[str, Observation] = {
     "scheduler.decay_rate": Observation(
         0.1,
         0.5,
-        lambda tenth, half: tenth.learning_rates[1] == pytest.approx(1e-4)
-        and half.learning_rates[1] == pytest.approx(5e-4),
+        lambda tenth, half: (
+            tenth.learning_rates[1] == pytest.approx(1e-4) and half.learning_rates[1] == pytest.approx(5e-4)
+        ),
         {"scheduler.type": "step", "scheduler.decay_epochs": 1.0},
     ),
     "scheduler.decay_epochs": Observation(
         1.0,
         2.0,
-        lambda one, two: one.learning_rates == pytest.approx([1e-3, 1e-4])
-        and two.learning_rates == pytest.approx([1e-3, 1e-3]),
+        lambda one, two: (
+            one.learning_rates == pytest.approx([1e-3, 1e-4]) and two.learning_rates == pytest.approx([1e-3, 1e-3])
+        ),
         {"scheduler.type": "step"},
     ),
     "augmentation.hflip": Observation(0.0, 1.0, learns_other_images),
@@ -179,7 +183,9 @@ def test_a_hidden_field_has_no_effect(config_field: ConfigField, textures: Train
     assert all(torch.equal(first.weights[name], second.weights[name]) for name in first.weights)
 
 
-@pytest.mark.parametrize("policy", [option.value for item in FIELDS for option in item.options if "augment" in item.name])
+@pytest.mark.parametrize(
+    "policy", [option.value for item in FIELDS for option in item.options if "augment" in item.name]
+)
 def test_every_augmentation_policy_trains(policy: str, textures: TrainingDataset, tmp_path: Path) -> None:
     outcome = train(tmp_path, textures, {"augmentation.auto_augment": policy}, 1e-3)
     assert len(outcome.losses) == 2

@@ -125,8 +125,14 @@ class RunFolder:
             return None
 
     def mark_ended(self, why: str) -> None:
-        """Say that nothing is left to do for this run: ``published``, ``abandoned`` or ``killed``."""
+        """Say that nothing is left to do for this run: ``published``, ``abandoned`` or ``killed``.
+
+        What the training process left in folders goes: checkpoints are in the object store, or nobody wants them.
+        """
         write_whole(self._ended_file, f"{why}\n".encode())
+        for path in self.path.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
 
     def is_ended(self) -> bool:
         """Whether nothing is left to do for this run."""

@@ -100,7 +100,7 @@ class SpoolReporter:
     def checkpoint(self, epoch: int, folder: Path, is_best: bool, metrics: Mapping[str, float]) -> None:
         """Hand a finished checkpoint folder over to the agent, which removes it once it is in the object store.
 
-        Raises ValueError when the folder is not inside the run folder.
+        Each checkpoint needs a folder of its own. Raises ValueError when it is not inside the run folder.
         """
         relative = folder.resolve().relative_to(self._folder.path.resolve())
         checkpoint = run_pb2.LocalCheckpoint(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import shutil
+from functools import partial
 from pathlib import Path
 from uuid import NAMESPACE_OID, uuid5
 
@@ -55,12 +56,8 @@ class CheckpointUploads:
 
         Raises CheckpointLost.
         """
-        reader, offset, ordinal, already = (
-            SpoolReader(self._folder.training_spool),
-            0,
-            0,
-            len(self._events.checkpoints),
-        )
+        reader, offset = SpoolReader(self._folder.training_spool), 0
+        ordinal, already = 0, len(self._events.checkpoints)
         while True:
             last_look = training_over.is_set()
             records = reader.read(offset)
@@ -73,7 +70,7 @@ class CheckpointUploads:
                 ordinal += 1
                 if ordinal > already:
                     await self._publish(ordinal, record.event)
-                await in_daemon_thread(lambda event=record.event: self._remove(event))  # type: ignore[misc]
+                await in_daemon_thread(partial(self._remove, record.event.local_checkpoint))
             if records:
                 continue
             if last_look:
@@ -121,9 +118,9 @@ class CheckpointUploads:
             self._best = value
         return better
 
-    def _remove(self, event: run_pb2.RunEvent) -> None:
-        """Keep the run folder small. What cannot be removed goes with the folder."""
-        shutil.rmtree(self._folder.path / event.local_checkpoint.folder, ignore_errors=True)
+    def _remove(self, local: run_pb2.LocalCheckpoint) -> None:
+        """Keep the run folder small. What cannot be removed now goes when the run has ended."""
+        shutil.rmtree(self._folder.path / local.folder, ignore_errors=True)
 
 
 def checkpoint_digest(files: list[checkpoint_pb2.CheckpointFile]) -> str:

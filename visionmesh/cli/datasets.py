@@ -73,7 +73,7 @@ def upload(
     started = [resume]
     with session.client() as client:
         try:
-            with watch_upload(session, found) as progress:
+            with watch_upload(session.notes, found) as progress:
                 dataset = client.upload_folder(
                     found,
                     name,
@@ -94,7 +94,7 @@ def upload(
                 print(f"the upload is not finished; go on with: {hint}", file=sys.stderr)
             raise
         if wait:
-            dataset = watch_analysis(session, client, dataset.id)
+            dataset = watch_analysis(session.notes, client, dataset.id)
         problems = list(client.dataset_problems(dataset.id)) if wait else []
     if session.json:
         session.print_json({"dataset": dataset, "problems": problems, "skipped": list(found.skipped)})

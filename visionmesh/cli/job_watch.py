@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
+import typer
 from rich.console import Console
 from rich.live import Live
 
 from visionmesh.calls.jobs import ENDED
+from visionmesh.cli.failures import FAILED
 from visionmesh.cli.job_view import JobView, failure_text, state_text
 from visionmesh.cli.session import Session
 from visionmesh.client import Client, Patience, VisionMeshError
-from visionmesh.v1 import event_pb2, training_pb2
+from visionmesh.v1 import event_pb2, job_state_pb2, training_pb2
 
 # A mesh that restarts is waited for this long; the job goes on meanwhile.
 PATIENCE_SECONDS = 300.0
 # Lines of the screen that are not epochs.
 _FRAME_LINES = 8
+
+
+def follow_to_end(session: Session, client: Client, job_id: str, after: int | None = None) -> None:
+    """Follow a job as the session asks; exit with 1 when it FAILED. ``after`` is for JSON: only later events."""
+    try:
+        if session.json:
+            job = watch_json(session, client, job_id, after)
+        else:
+            job = watch(client, job_id, session.out, session.notes)
+    except KeyboardInterrupt:
+        if not session.json:
+            print(f"the job goes on; see it again with: visionmesh jobs watch {job_id}", file=sys.stderr)
+        raise
+    if job.state == job_state_pb2.JOB_STATE_FAILED:
+        raise typer.Exit(FAILED)
+
+
+def announce(session: Session, job: training_pb2.TrainingJob, what: str) -> None:
+    """Say what became of a job."""
+    if session.json:
+        session.print_json(job)
+    else:
+        session.out.print(f"job {job.id} {what}: {state_text(job.state)}")
 
 
 def watch_json(session: Session, client: Client, job_id: str, after: int | None) -> training_pb2.TrainingJob:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from visionmesh.cli.command import command
-from visionmesh.cli.failures import FAILED
 from visionmesh.cli.job_create import create
 from visionmesh.cli.job_view import STATE, JobView, failure_text, state_text
-from visionmesh.cli.job_watch import watch as watch_job
-from visionmesh.cli.job_watch import watch_json
+from visionmesh.cli.job_watch import announce, follow_to_end
 from visionmesh.cli.session import Session
 from visionmesh.cli.tables import print_fields, print_table
 from visionmesh.cli.values import bytes_text, enum_choices, enum_text, enum_value, time_text
-from visionmesh.client import Client
 from visionmesh.v1 import event_pb2, job_state_pb2, training_pb2
 
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
@@ -35,7 +31,7 @@ def group() -> typer.Typer:
             "visionmesh jobs create --framework timm --model resnet18 --dataset DATASET --epochs 20 "
             "--preset standard --set optimizer.type=sgd --set optimizer.momentum=0.95"
         ),
-    )(create_command)
+    )(create)
     command(app, "start", examples="visionmesh jobs start JOB --watch\nvisionmesh jobs start JOB --resume")(start)
     command(app, "stop", examples="visionmesh jobs stop JOB")(stop)
     command(app, "list", examples="visionmesh jobs list --state running\nvisionmesh jobs list --json")(list_)
@@ -51,73 +47,6 @@ def group() -> typer.Typer:
     return app
 
 
-def create_command(
-    session: Session,
-    framework: Annotated[str, typer.Option("--framework", help="Framework, for example timm.")],
-    model: Annotated[str, typer.Option("--model", help="Model of the framework; see `visionmesh models`.")],
-    dataset: Annotated[str, typer.Option("--dataset", metavar="DATASET", help="Id of a READY dataset.")],
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Times to go through the training images.")],
-    batch_size: Annotated[int, typer.Option("--batch-size", min=0, help="Images in a batch; 0: 32.")] = 0,
-    learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", "--lr", help="Learning rate at its highest [default: 0.001].")
-    ] = None,
-    image_size: Annotated[int, typer.Option("--image-size", min=0, help="Input in pixels; 0: the model's own.")] = 0,
-    pretrained: Annotated[
-        bool, typer.Option("--pretrained/--from-scratch", help="Start from published weights.")
-    ] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 0,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="A setting of `visionmesh schema`; JSON, else text. May be repeated; wins over the preset.",
-        ),
-    ] = None,
-    preset: Annotated[str, typer.Option("--preset", help="Settings to start from: basic, standard, advanced, …")] = "",
-    task: Annotated[str, typer.Option("--task", metavar="TASK", help="Task; the model's first when not given.")] = "",
-    name: Annotated[str, typer.Option("--name", help="Name of the experiment.")] = "",
-    project: Annotated[str, typer.Option("--project", help="Project it belongs to.")] = "",
-    tag: Annotated[list[str] | None, typer.Option("--tag", help="Label for search; may be repeated.")] = None,
-    notes: Annotated[str, typer.Option("--notes", help="Free text.")] = "",
-    priority: Annotated[int, typer.Option("--priority", help="Higher is started first.")] = 0,
-    max_restarts: Annotated[int, typer.Option("--max-restarts", min=0, help="Restarts after a failure.")] = 0,
-    check: Annotated[bool, typer.Option("--check", help="Only check the job; create nothing.")] = False,
-    start_now: Annotated[bool, typer.Option("--start", help="Start it at once.")] = False,
-    watch_it: Annotated[bool, typer.Option("--watch", help="Start it and follow it to its end.")] = False,
-) -> None:
-    """Create a training job."""
-    spec = training_pb2.TrainingJobSpec(
-        framework=framework,
-        model_name=model,
-        dataset_id=dataset,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        image_size=image_size,
-        pretrained=pretrained,
-        seed=seed,
-        experiment_name=name,
-        project_id=project,
-        tags=tag or [],
-        notes=notes,
-        priority=priority,
-        max_restarts=max_restarts,
-    )
-    with session.client() as client:
-        job = create(client, spec, task=task, preset=preset, pairs=setting or [], check=check)
-        if not check and (start_now or watch_it):
-            job = client.start_job(job.id)
-        if watch_it and not check:
-            _announce(session, job, "started")
-            _follow(session, client, job.id, None)
-            return
-    if check and not session.json:
-        session.out.print("the job is right; nothing was created")
-    else:
-        _announce(session, job, "started" if start_now and not check else "created")
-
-
 def start(
     session: Session,
     job_id: JobArgument,
@@ -130,15 +59,15 @@ def start(
     """Start a job, or start it again."""
     with session.client() as client:
         job = client.start_job(job_id, resume=resume or bool(checkpoint), checkpoint_id=checkpoint)
-        _announce(session, job, "started")
+        announce(session, job, "started")
         if watch_it:
-            _follow(session, client, job_id, job.last_sequence)
+            follow_to_end(session, client, job_id, job.last_sequence)
 
 
 def stop(session: Session, job_id: JobArgument) -> None:
     """Stop a job at its next batch; `jobs start --resume` goes on with it."""
     with session.client() as client:
-        _announce(session, client.stop_job(job_id), "asked to stop")
+        announce(session, client.stop_job(job_id), "asked to stop")
 
 
 def list_(
@@ -231,7 +160,7 @@ def watch(
 ) -> None:
     """Follow a job to its end. Exits with 1 when it FAILED; Ctrl-C leaves the job running."""
     with session.client() as client:
-        _follow(session, client, job_id, after)
+        follow_to_end(session, client, job_id, after)
 
 
 def metrics(
@@ -290,27 +219,6 @@ def checkpoints(session: Session, job_id: JobArgument) -> None:
         ),
         empty="no checkpoints yet",
     )
-
-
-def _follow(session: Session, client: Client, job_id: str, after: int | None) -> None:
-    try:
-        if session.json:
-            job = watch_json(session, client, job_id, after)
-        else:
-            job = watch_job(client, job_id, session.out, session.notes)
-    except KeyboardInterrupt:
-        if not session.json:
-            print(f"the job goes on; see it again with: visionmesh jobs watch {job_id}", file=sys.stderr)
-        raise
-    if job.state == job_state_pb2.JOB_STATE_FAILED:
-        raise typer.Exit(FAILED)
-
-
-def _announce(session: Session, job: training_pb2.TrainingJob, what: str) -> None:
-    if session.json:
-        session.print_json(job)
-    else:
-        session.out.print(f"job {job.id} {what}: {state_text(job.state)}")
 
 
 def _plain(value: object) -> str:

@@ -60,8 +60,8 @@ class Session:
 
     @cached_property
     def notes(self) -> Console:
-        """Progress and remarks, on stderr."""
-        return _console(stderr=True)
+        """Progress and remarks, on stderr; nothing of them with ``--json``."""
+        return _console(stderr=True, quiet=self.json)
 
     def token(self) -> str:
         """The Bearer token. Raises ``CommandError`` when there is none."""
@@ -95,11 +95,11 @@ def to_json(value: Any) -> Any:
     return value
 
 
-def _console(*, stderr: bool) -> Console:
+def _console(*, stderr: bool, quiet: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     # A pipe has no width; a table must not be cut to 80 columns for it.
     width = None if stream.isatty() else _PIPE_WIDTH
-    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+    return Console(stderr=stderr, quiet=quiet, width=width, highlight=False, markup=False, emoji=False)
 
 
 def _read(path: Path) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 
 def print_table(console: Console, columns: Iterable[str], rows: Iterable[Iterable[object]], *, empty: str) -> None:
-    """Draw rows under columns; a column whose name ends with ``#`` is set to the right. ``empty`` stands for no rows."""
+    """Draw rows under columns; a column whose name ends with ``#`` is right-aligned. ``empty`` stands for no rows."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column.rstrip("#"), justify="right" if column.endswith("#") else "left", overflow="fold")

@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from visionmesh.cli.session import Session
 from visionmesh.cli.values import bytes_text
 from visionmesh.client import Client, Folder, UploadProgress
 from visionmesh.v1 import dataset_pb2
 
 
 @contextmanager
-def watch_upload(session: Session, folder: Folder) -> Iterator[Callable[[UploadProgress], None] | None]:
-    """Give a progress callback that draws a bar of bytes."""
-    if session.json:
+def watch_upload(console: Console, folder: Folder) -> Iterator[Callable[[UploadProgress], None] | None]:
+    """Give a progress callback that draws a bar of bytes; without a terminal there is a line at the end instead."""
+    if not console.is_terminal:
         yield None
-        return
-    if not session.notes.is_terminal:
-        yield None
-        session.notes.print(f"uploaded {len(folder.files)} files, {bytes_text(folder.size_bytes)}")
+        console.print(f"uploaded {len(folder.files)} files, {bytes_text(folder.size_bytes)}")
         return
     columns = (
         TextColumn("uploading {task.description}"),
@@ -30,7 +27,7 @@ def watch_upload(session: Session, folder: Folder) -> Iterator[Callable[[UploadP
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=session.notes) as bars:
+    with Progress(*columns, console=console) as bars:
         bar = bars.add_task(f"{len(folder.files)} files", total=folder.size_bytes)
 
         def show(progress: UploadProgress) -> None:
@@ -43,12 +40,12 @@ def watch_upload(session: Session, folder: Folder) -> Iterator[Callable[[UploadP
         yield show
 
 
-def watch_analysis(session: Session, client: Client, dataset_id: str) -> dataset_pb2.Dataset:
+def watch_analysis(console: Console, client: Client, dataset_id: str) -> dataset_pb2.Dataset:
     """Wait for the end of the analysis, with a bar of files on a terminal."""
-    if session.json or not session.notes.is_terminal:
+    if not console.is_terminal:
         return client.wait_for_dataset(dataset_id)
     columns = (TextColumn("analysing"), BarColumn(), TextColumn("{task.completed}/{task.total} files"))
-    with Progress(*columns, console=session.notes) as bars:
+    with Progress(*columns, console=console) as bars:
         bar = bars.add_task("", total=None)
 
         def show(update: dataset_pb2.WatchDatasetResponse) -> None:

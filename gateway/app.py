@@ -1,0 +1,193 @@
+"""The composition root of the gateway: settings, parts, start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import structlog
+
+from gateway.access import AuthInterceptor
+from gateway.datasets.service import DatasetService
+from gateway.datasets.servicer import DatasetServicer
+from gateway.events.live import LiveLog
+from gateway.events.log import JobLog
+from gateway.events.watching import Watcher
+from gateway.fleet import Fleet
+from gateway.inference.service import InferenceService
+from gateway.inference.servicer import InferenceServicer
+from gateway.owner import ensure_owner
+from gateway.registry.service import RegistryService
+from gateway.registry.servicer import RegistryServicer
+from gateway.settings import GatewaySettings
+from gateway.telemetry.leases import LeaseKeeper
+from gateway.telemetry.service import TelemetryService
+from gateway.telemetry.servicer import TelemetryServicer
+from gateway.training.dispatcher import Dispatcher
+from gateway.training.reports import JobReports
+from gateway.training.service import JobService
+from gateway.training.servicer import TrainingServicer
+from rpc.channel import MAX_MESSAGE_BYTES
+from rpc.interceptors import ErrorInterceptor, MeshAuthInterceptor
+from rpc.logs import configure_logs
+from rpc.process import AddressInUse, bind, listen_for_signals, loop_factory, read_settings, refuse, write_addresses
+from rpc.server import HealthyServer, create_server, service_name
+from storage.database.engine import Database
+from storage.database.errors import DatabaseError
+from storage.database.migrate import migrate
+from storage.objects.errors import StoreUnavailable
+from storage.objects.open import open_store
+from storage.objects.store import ObjectStore
+from visionmesh.mesh.v1 import telemetry_service_pb2, telemetry_service_pb2_grpc
+from visionmesh.v1 import (
+    dataset_service_pb2,
+    dataset_service_pb2_grpc,
+    inference_service_pb2,
+    inference_service_pb2_grpc,
+    registry_service_pb2,
+    registry_service_pb2_grpc,
+    training_service_pb2,
+)
+
+logger = structlog.get_logger()
+PROGRAM = "python -m gateway"
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT; a second signal ends the process at once.
+
+    Exits with code 2 and one line on standard error when the settings are wrong or what they name cannot be used.
+    """
+    settings = read_settings(GatewaySettings, PROGRAM, "The gateway of a VisionMesh: its public services.")
+    configure_logs(settings.log_level, settings.log_json)
+    try:
+        store = open_store(str(settings.object_store_folder))
+        database = Database(settings.database_url, pool_size=settings.database_pool_size)
+        database.acquire_lock()
+        if settings.migrate_on_start:
+            migrate(settings.database_url)
+    except (OSError, StoreUnavailable, DatabaseError) as error:
+        refuse(PROGRAM, str(error))
+    try:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(_serve(settings, database, store))
+    except AddressInUse as error:
+        refuse(PROGRAM, str(error))
+
+
+async def _serve(settings: GatewaySettings, database: Database, store: ObjectStore) -> None:
+    # Servers and channels of grpc.aio belong to the loop they are made in.
+    await Gateway(settings, database, store).serve()
+
+
+class Gateway:
+    """Every part of one gateway, wired."""
+
+    def __init__(self, settings: GatewaySettings, database: Database, store: ObjectStore) -> None:
+        self._settings = settings
+        self._database = database
+        token = settings.mesh_token.get_secret_value()
+        self._live = LiveLog(settings.ring_events)
+        self._fleet = Fleet(
+            settings.trainer_addresses,
+            token,
+            poll_seconds=settings.trainer_poll_seconds,
+            timeout_seconds=settings.trainer_timeout_seconds,
+        )
+        log = JobLog(database, self._live)
+        self._telemetry = TelemetryService(log, write_contact_seconds=settings.contact_lost_seconds / 2)
+        self._dispatcher = Dispatcher(log, self._fleet, self._telemetry)
+        self._leases = LeaseKeeper(
+            log,
+            self._fleet,
+            self._telemetry,
+            contact_lost_seconds=settings.contact_lost_seconds,
+            lease_seconds=settings.lease_seconds,
+        )
+        self._datasets = DatasetService(
+            database,
+            store,
+            max_image_pixels=settings.max_image_pixels,
+            abandoned_upload_hours=settings.upload_abandon_hours,
+        )
+        jobs = JobService(log, self._fleet, self._telemetry, self._dispatcher.wake)
+        watcher = Watcher(database, self._live, settings.heartbeat_seconds)
+        inference = InferenceService(database, self._fleet, max_image_bytes=settings.max_message_bytes)
+        self._public = self._public_server(
+            RegistryServicer(RegistryService(self._fleet)),
+            DatasetServicer(self._datasets),
+            TrainingServicer(jobs, JobReports(jobs), watcher),
+            InferenceServicer(inference),
+        )
+        telemetry = TelemetryServicer(self._telemetry)
+        self._mesh = create_server(
+            [
+                (
+                    service_name(telemetry_service_pb2.DESCRIPTOR),
+                    partial(telemetry_service_pb2_grpc.add_TelemetryServiceServicer_to_server, telemetry),
+                )
+            ],
+            interceptors=[ErrorInterceptor(), MeshAuthInterceptor(token)],
+            max_message_bytes=MAX_MESSAGE_BYTES,
+        )
+
+    async def serve(self) -> None:
+        """Serve until the process is told to end, then drain. Raises AddressInUse."""
+        settings = self._settings
+        if settings.address_file is not None:
+            # Whoever waits for the file must not read the addresses of an earlier gateway.
+            settings.address_file.unlink(missing_ok=True)
+        told_to_end = listen_for_signals()
+        if settings.token_file is not None:
+            await ensure_owner(self._database, settings.token_file)
+        addresses = {
+            "public": bind(self._public, settings.public_address),
+            "mesh": bind(self._mesh, settings.mesh_address),
+        }
+        await self._datasets.start()
+        await self._mesh.serve()
+        await self._fleet.start()
+        self._dispatcher.start()
+        self._leases.start()
+        await self._public.serve()
+        if settings.address_file is not None:
+            write_addresses(settings.address_file, addresses)
+        logger.info("serving", **addresses)
+        await told_to_end.wait()
+        await self._drain()
+        logger.info("stopped")
+
+    async def _drain(self) -> None:
+        """Turn callers away first; watchers and agents are told to come back; then everything ends in order."""
+        logger.info("draining", drain_seconds=self._settings.drain_seconds)
+        await self._public.health.enter_graceful_shutdown()
+        self._live.close()
+        await self._public.drain(self._settings.drain_seconds)
+        await self._dispatcher.close()
+        await self._leases.close()
+        self._telemetry.close()
+        await self._mesh.drain(self._settings.drain_seconds)
+        await self._datasets.close()
+        await self._fleet.close()
+        await self._database.close()
+
+    def _public_server(
+        self,
+        registry: RegistryServicer,
+        datasets: DatasetServicer,
+        training: TrainingServicer,
+        inference: InferenceServicer,
+    ) -> HealthyServer:
+        add_registry = registry_service_pb2_grpc.add_RegistryServiceServicer_to_server
+        add_datasets = dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server
+        add_inference = inference_service_pb2_grpc.add_InferenceServiceServicer_to_server
+        return create_server(
+            [
+                (service_name(registry_service_pb2.DESCRIPTOR), partial(add_registry, registry)),
+                (service_name(dataset_service_pb2.DESCRIPTOR), partial(add_datasets, datasets)),
+                (service_name(training_service_pb2.DESCRIPTOR), training.add_to),
+                (service_name(inference_service_pb2.DESCRIPTOR), partial(add_inference, inference)),
+            ],
+            interceptors=[ErrorInterceptor(), AuthInterceptor(self._database)],
+            max_message_bytes=self._settings.max_message_bytes,
+        )

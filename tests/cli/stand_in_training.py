@@ -1,0 +1,188 @@
+"""A stand-in for TrainingService, in memory. It can be told to break watches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import grpc
+from google.rpc import code_pb2
+
+from tests.cli.refusing import authenticate, refuse
+from visionmesh.v1 import (
+    checkpoint_pb2,
+    common_pb2,
+    event_pb2,
+    job_state_pb2,
+    training_pb2,
+    training_service_pb2_grpc,
+)
+
+WatchRequest: TypeAlias = (
+    training_pb2.WatchJobRequest | training_pb2.WatchMetricsRequest | training_pb2.WatchLogsRequest
+)
+
+
+@dataclass
+class Training(training_service_pb2_grpc.TrainingServiceServicer):
+    """Keeps jobs and their events. A watch tells what is there and ends with the job; ``break_every`` breaks each
+    connection after so many events."""
+
+    jobs: dict[str, training_pb2.TrainingJob] = field(default_factory=dict)
+    events: dict[str, list[event_pb2.JobEvent]] = field(default_factory=dict)
+    specs: list[training_pb2.TrainingJobSpec] = field(default_factory=list)
+    outcome: job_state_pb2.JobState = job_state_pb2.JOB_STATE_COMPLETED
+    break_every: int | None = None
+    hang: bool = False
+    watches: list[int | None] = field(default_factory=list)
+
+    def _find(self, job_id: str, context: grpc.ServicerContext) -> training_pb2.TrainingJob:
+        authenticate(context)
+        if job_id not in self.jobs:
+            refuse(context, code_pb2.NOT_FOUND, "JOB_NOT_FOUND", f"No job {job_id!r}.", metadata={"job_id": job_id})
+        return self.jobs[job_id]
+
+    def CreateJob(
+        self, request: training_pb2.CreateJobRequest, context: grpc.ServicerContext
+    ) -> training_pb2.CreateJobResponse:
+        authenticate(context)
+        spec = request.job
+        if spec.model_name == "resnet":
+            violations = {"job.model_name": "unknown; did you mean resnet18?"}
+            refuse(context, code_pb2.INVALID_ARGUMENT, "INVALID_REQUEST", "1 field is wrong.", violations)
+        self.specs.append(spec)
+        job = training_pb2.TrainingJob(
+            id=f"j{len(self.jobs) + 1}",
+            framework=spec.framework,
+            model_name=spec.model_name,
+            epochs=spec.epochs,
+            state=job_state_pb2.JOB_STATE_PENDING,
+            primary_metric="accuracy",
+            advanced_config=spec.advanced_config,
+        )
+        if request.validate_only:
+            job.id = ""
+        else:
+            self.jobs[job.id] = job
+        return training_pb2.CreateJobResponse(job=job)
+
+    def StartJob(
+        self, request: training_pb2.StartJobRequest, context: grpc.ServicerContext
+    ) -> training_pb2.StartJobResponse:
+        job = self._find(request.job_id, context)
+        if job.state == job_state_pb2.JOB_STATE_COMPLETED:
+            detail = {"from": "COMPLETED", "to": "QUEUED"}
+            refuse(
+                context,
+                code_pb2.FAILED_PRECONDITION,
+                "INVALID_STATE_TRANSITION",
+                "The job has completed.",
+                metadata=detail,
+            )
+        job.state = job_state_pb2.JOB_STATE_QUEUED
+        self.events[job.id] = list(story(job.id, job.epochs, self.outcome))
+        return training_pb2.StartJobResponse(job=job)
+
+    def StopJob(
+        self, request: training_pb2.StopJobRequest, context: grpc.ServicerContext
+    ) -> training_pb2.StopJobResponse:
+        job = self._find(request.job_id, context)
+        job.state = job_state_pb2.JOB_STATE_STOPPING
+        return training_pb2.StopJobResponse(job=job)
+
+    def GetJob(self, request: training_pb2.GetJobRequest, context: grpc.ServicerContext) -> training_pb2.GetJobResponse:
+        return training_pb2.GetJobResponse(job=self._find(request.job_id, context))
+
+    def ListJobs(
+        self, request: training_pb2.ListJobsRequest, context: grpc.ServicerContext
+    ) -> training_pb2.ListJobsResponse:
+        authenticate(context)
+        return training_pb2.ListJobsResponse(jobs=self.jobs.values(), total_size=len(self.jobs))
+
+    def _told(self, request: WatchRequest, context: grpc.ServicerContext) -> Iterator[event_pb2.JobEvent]:
+        job = self._find(request.job_id, context)
+        after = request.after_sequence if request.HasField("after_sequence") else None
+        self.watches.append(after)
+        for told, event in enumerate(event for event in self.events[job.id] if event.sequence > (after or 0)):
+            if told == self.break_every:
+                refuse(context, code_pb2.UNAVAILABLE, "SHUTTING_DOWN", "The server is draining.")
+            yield event
+        while self.hang and context.is_active():
+            time.sleep(0.01)
+        job.state = self.outcome
+        if self.outcome == job_state_pb2.JOB_STATE_FAILED:
+            job.failure.CopyFrom(common_pb2.Failure(reason="TRAINING_DIVERGED", message="The loss became NaN."))
+        job.best_metric = 0.975
+
+    def WatchJob(
+        self, request: training_pb2.WatchJobRequest, context: grpc.ServicerContext
+    ) -> Iterator[training_pb2.WatchJobResponse]:
+        for event in self._told(request, context):
+            yield training_pb2.WatchJobResponse(heartbeat=event_pb2.Heartbeat(last_sequence=99))
+            yield training_pb2.WatchJobResponse(event=event)
+
+    def WatchMetrics(
+        self, request: training_pb2.WatchMetricsRequest, context: grpc.ServicerContext
+    ) -> Iterator[training_pb2.WatchMetricsResponse]:
+        for event in self._told(request, context):
+            if event.HasField("metric"):
+                yield training_pb2.WatchMetricsResponse(metric=event.metric)
+
+    def WatchLogs(
+        self, request: training_pb2.WatchLogsRequest, context: grpc.ServicerContext
+    ) -> Iterator[training_pb2.WatchLogsResponse]:
+        for event in self._told(request, context):
+            if event.HasField("log"):
+                yield training_pb2.WatchLogsResponse(log=event.log)
+
+    def ListMetrics(
+        self, request: training_pb2.ListMetricsRequest, context: grpc.ServicerContext
+    ) -> training_pb2.ListMetricsResponse:
+        job = self._find(request.job_id, context)
+        ended = job.state == self.outcome
+        metrics = [event.metric for event in self.events.get(job.id, []) if event.HasField("metric")] if ended else []
+        return training_pb2.ListMetricsResponse(metrics=metrics, total_size=len(metrics))
+
+    def ListLogs(
+        self, request: training_pb2.ListLogsRequest, context: grpc.ServicerContext
+    ) -> training_pb2.ListLogsResponse:
+        job = self._find(request.job_id, context)
+        lines = [event.log for event in self.events.get(job.id, []) if event.HasField("log")]
+        return training_pb2.ListLogsResponse(lines=lines)
+
+    def ListCheckpoints(
+        self, request: training_pb2.ListCheckpointsRequest, context: grpc.ServicerContext
+    ) -> training_pb2.ListCheckpointsResponse:
+        job = self._find(request.job_id, context)
+        checkpoint = checkpoint_pb2.Checkpoint(id="c1", job_id=job.id, epoch=2, is_best=True, size_bytes=1 << 21)
+        return training_pb2.ListCheckpointsResponse(checkpoints=[checkpoint], total_size=1)
+
+
+def story(job_id: str, epochs: int, outcome: job_state_pb2.JobState) -> Iterator[event_pb2.JobEvent]:
+    """The events of a small job, from QUEUED to its end, numbered from 1."""
+    payloads: list[event_pb2.JobEvent] = [
+        _state(job_state_pb2.JOB_STATE_PREPARING),
+        event_pb2.JobEvent(preparation=event_pb2.Preparation(message="fetching the dataset", done=1, total=2)),
+        event_pb2.JobEvent(log=event_pb2.LogLine(message="cpu", level=event_pb2.LOG_LEVEL_INFO, source="training")),
+        _state(job_state_pb2.JOB_STATE_RUNNING),
+        event_pb2.JobEvent(training_start=event_pb2.TrainingStart(device="cpu", total_epochs=epochs, start_epoch=1)),
+    ]
+    for epoch in range(1, epochs + 1):
+        payloads.append(event_pb2.JobEvent(progress=event_pb2.TrainingProgress(epoch=epoch, step=5, steps=10)))
+        metric = event_pb2.MetricPoint(epoch=epoch, loss=1 / epoch, accuracy=0.9, learning_rate=0.004)
+        metric.extra_metrics["val_loss"] = 0.5
+        payloads.append(event_pb2.JobEvent(metric=metric))
+    payloads.append(_state(outcome))
+    for sequence, event in enumerate(payloads, start=1):
+        event.sequence, event.job_id = sequence, job_id
+        if event.HasField("metric"):
+            event.metric.sequence = sequence
+        if event.HasField("log"):
+            event.log.sequence = sequence
+        yield event
+
+
+def _state(state: job_state_pb2.JobState) -> event_pb2.JobEvent:
+    return event_pb2.JobEvent(state_change=event_pb2.JobStateChange(to_state=state))

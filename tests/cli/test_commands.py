@@ -1,0 +1,293 @@
+"""The command from its arguments to stdout, stderr and exit code, against a stand-in gateway."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.cli.refusing import TOKEN
+from tests.cli.stand_in import MODELS, StandIn
+from visionmesh.v1 import dataset_pb2, job_state_pb2
+
+CREATE = ("jobs", "create", "--framework", "timm", "--model", "resnet18", "--dataset", "d1", "--epochs", "3")
+
+
+def test_frameworks_shows_what_is_out_of_reach_on_stderr(visionmesh: Command) -> None:
+    done = visionmesh("frameworks")
+    assert done.code == 0
+    assert "timm" in done.out and "image_classification" in done.out
+    assert "warning: yolo at 127.0.0.1:9: connection refused" in done.err
+
+
+def test_json_has_names_of_enums_and_snake_case(visionmesh: Command) -> None:
+    framework = visionmesh("frameworks", "--json").document["frameworks"][0]
+    assert framework["task_types"] == ["TASK_TYPE_IMAGE_CLASSIFICATION"]
+    assert framework["free_slots"] == 2
+    assert framework["unavailable_reason"] == ""
+
+
+def test_models_are_all_listed_or_limited(visionmesh: Command) -> None:
+    assert len(visionmesh("models", "--json").document["models"]) == MODELS
+    assert [item["model_name"] for item in visionmesh("--json", "models", "--limit", "1").document["models"]] == [
+        "model_0000"
+    ]
+    done = visionmesh("models", "--text", "0042")
+    assert "model_0042" in done.out and "model_0043" not in done.out
+
+
+def test_schema_shows_settings_and_presets(visionmesh: Command) -> None:
+    done = visionmesh("schema", "timm")
+    assert "optimizer.type" in done.out and "adamw, sgd" in done.out
+    assert "number, 0 to 0.999" in done.out and "(with optimizer.type=sgd)" in done.out
+
+
+def test_upload_reports_the_dataset_and_what_was_skipped(visionmesh: Command, stand_in: StandIn, folder: Path) -> None:
+    done = visionmesh("datasets", "upload", str(folder), "--tag", "a", "--tag", "b", "--format", "dice")
+    assert done.code == 0, done.err
+    assert "READY" in done.out and "d1" in done.out
+    assert "skipped 3 hidden: .DS_Store, .git/, cat/Thumbs.db" in done.err
+    assert "uploaded 6 files" in done.err
+    spec = stand_in.datasets.specs["d1"]
+    assert (spec.format, list(spec.tags)) == (dataset_pb2.DATASET_FORMAT_DICE, ["a", "b"])
+
+
+def test_upload_in_json_is_one_document(visionmesh: Command, folder: Path) -> None:
+    done = visionmesh("datasets", "upload", str(folder), "--json")
+    assert done.document["dataset"]["state"] == "DATASET_STATE_READY"
+    assert done.document["dataset"]["total_size_bytes"].isdigit()
+    assert done.document["skipped"] == [".DS_Store", ".git/", "cat/Thumbs.db"]
+    assert done.err == ""
+
+
+def test_upload_that_cannot_be_trained_on_fails(visionmesh: Command, stand_in: StandIn, folder: Path) -> None:
+    stand_in.datasets.broken_image = True
+    done = visionmesh("datasets", "upload", str(folder))
+    assert done.code == 1
+    assert "DATASET_NOT_TRAINABLE: One class only." in done.out
+    assert "broken_image" in done.out and "cat/1.png" in done.out
+
+
+def test_interrupted_upload_says_how_to_go_on(visionmesh: Command, stand_in: StandIn, folder: Path) -> None:
+    found = visionmesh("datasets", "upload", str(folder), "--no-wait")
+    assert found.code == 0
+    del stand_in.datasets.files["d1"]["cat/2.png"]
+    (folder / "cat" / "1.png").write_bytes(b"another")
+    refused = visionmesh("datasets", "upload", str(folder), "--resume", "d1")
+    assert refused.code == 2
+    assert "cat/1.png has changed since it was uploaded" in refused.err
+    assert f"visionmesh datasets upload {folder} --resume d1" in refused.err
+
+
+def test_datasets_are_listed_shown_and_deleted(visionmesh: Command, stand_in: StandIn, folder: Path) -> None:
+    visionmesh("datasets", "upload", str(folder))
+    assert "pets" in visionmesh("datasets", "list", "--state", "ready").out
+    assert "no datasets" in visionmesh("datasets", "list", "--state", "failed").out
+    assert visionmesh("datasets", "show", "d1", "--json").document["dataset"]["file_count"] == 6
+    assert visionmesh("datasets", "delete", "d1", "--yes").out == "deleted d1\n"
+    assert stand_in.datasets.datasets == {}
+
+
+def test_job_settings_come_from_preset_and_pairs(visionmesh: Command, stand_in: StandIn) -> None:
+    pairs = ["optimizer.momentum=0.95", "augmentation.auto_augment=none", "flag=true", "text=NaN", "mean=[0.5,1]"]
+    given = [part for pair in pairs for part in ("--set", pair)]
+    done = visionmesh(*CREATE, "--preset", "standard", "--learning-rate", "0.004", *given, "--json")
+    assert done.code == 0, done.err
+    assert dict(stand_in.training.specs[0].advanced_config.items())["optimizer.type"] == "sgd"
+    assert done.document["advanced_config"] == {
+        "optimizer.type": "sgd",
+        "optimizer.momentum": 0.95,
+        "augmentation.auto_augment": "none",
+        "flag": True,
+        "text": "NaN",
+        "mean": [0.5, 1.0],
+    }
+    assert stand_in.training.specs[0].learning_rate == 0.004
+
+
+def test_unset_learning_rate_is_left_to_the_server(visionmesh: Command, stand_in: StandIn) -> None:
+    assert visionmesh(*CREATE).code == 0
+    assert not stand_in.training.specs[0].HasField("learning_rate")
+    assert not stand_in.training.specs[0].HasField("advanced_config")
+
+
+def test_check_creates_nothing(visionmesh: Command, stand_in: StandIn) -> None:
+    assert visionmesh(*CREATE, "--check").out == "the job is right; nothing was created\n"
+    assert stand_in.training.jobs == {}
+
+
+def test_unknown_preset_names_those_there_are(visionmesh: Command) -> None:
+    done = visionmesh(*CREATE, "--preset", "best")
+    assert done.code == 2
+    assert "basic, standard" in done.err
+
+
+def test_job_is_created_started_and_watched(visionmesh: Command) -> None:
+    done = visionmesh(*CREATE, "--start", "--watch")
+    assert done.code == 0, done.err
+    assert "job j1 created: PENDING" in done.out and "job j1 started: QUEUED" in done.out
+    assert "epoch 3/3  loss 0.3333  accuracy 0.9000  lr 0.004  val_loss 0.5" in done.out
+    assert "job j1 COMPLETED  best accuracy 0.9750" in done.out.splitlines()[-1]
+
+
+def test_watch_outlives_a_broken_connection(visionmesh: Command, stand_in: StandIn) -> None:
+    stand_in.training.break_every = 4
+    visionmesh(*CREATE, "--start")
+    done = visionmesh("jobs", "watch", "j1")
+    assert done.code == 0
+    assert [line.split()[1] for line in done.out.splitlines() if line.startswith("epoch")] == ["1/3", "2/3", "3/3"]
+    assert done.err.count("connection lost (The server is draining.)") == 2
+
+
+def test_watch_in_json_is_an_event_per_line(visionmesh: Command) -> None:
+    visionmesh(*CREATE, "--start")
+    events = visionmesh("jobs", "watch", "j1", "--json").lines
+    assert [event["sequence"] for event in events] == [str(number) for number in range(1, 13)]
+    assert events[-1]["state_change"]["to_state"] == "JOB_STATE_COMPLETED"
+    assert [event["sequence"] for event in visionmesh("jobs", "watch", "j1", "--json", "--after", "10").lines] == [
+        "11",
+        "12",
+    ]
+
+
+def test_watch_of_a_failed_job_exits_with_1(visionmesh: Command, stand_in: StandIn) -> None:
+    stand_in.training.outcome = job_state_pb2.JOB_STATE_FAILED
+    done = visionmesh(*CREATE, "--watch")
+    assert done.code == 1
+    assert "FAILED: TRAINING_DIVERGED: The loss became NaN." in done.out
+    again = visionmesh("jobs", "watch", "j1")
+    assert again.code == 1
+    assert "3/3" in again.out
+
+
+def test_job_is_listed_shown_and_measured(visionmesh: Command) -> None:
+    visionmesh(*CREATE, "--watch", "--set", "optimizer.type=sgd")
+    assert "timm/resnet18" in visionmesh("jobs", "list").out
+    assert "optimizer.type=sgd" in visionmesh("jobs", "show", "j1").out
+    assert [item["epoch"] for item in visionmesh("jobs", "metrics", "j1", "--json").document["metrics"]] == [1, 2, 3]
+    assert "val_loss" in visionmesh("jobs", "metrics", "j1").out
+    assert "INFO    training: cpu" in visionmesh("jobs", "logs", "j1").out
+    assert visionmesh("jobs", "logs", "j1", "--follow", "--json").lines[0]["message"] == "cpu"
+    assert "2.0 MiB" in visionmesh("jobs", "checkpoints", "j1").out
+
+
+def test_predict_reports_an_unreadable_image_and_goes_on(visionmesh: Command, folder: Path) -> None:
+    bad, good = folder / "bad.png", folder / "dog" / "0.png"
+    bad.write_bytes(b"no image")
+    done = visionmesh("predict", "j1", str(bad), str(good), "--top-k", "1", "--json")
+    assert done.code == 2
+    assert done.error["reason"] == "IMAGE_UNREADABLE" and done.error["image"] == str(bad)
+    assert [(line["image"], len(line["classifications"])) for line in done.lines] == [(str(good), 1)]
+    text = visionmesh("predict", "j1", str(good))
+    assert "cat" in text.out and "0.7500" in text.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (("jobs", "show", "nothing"), 3, "JOB_NOT_FOUND"),
+        (("schema", "nothing"), 3, "FRAMEWORK_NOT_FOUND"),
+        (("frameworks", "--token", "wrong"), 4, "TOKEN_INVALID"),
+        (("frameworks", "--token-file", "/nowhere/token"), 4, "TOKEN_MISSING"),
+        (("frameworks", "--address", "127.0.0.1:1"), 5, "UNAVAILABLE"),
+        (("predict", "j1", "/nowhere.png"), 2, "USAGE"),
+        (("jobs", "list", "--state", "asleep"), 2, "USAGE"),
+        (("jobs", "create", "--epochs", "many"), 2, "USAGE"),
+        (("nothing",), 2, "USAGE"),
+    ],
+)
+def test_errors_have_their_exit_code(visionmesh: Command, arguments: tuple[str, ...], code: int, reason: str) -> None:
+    told = visionmesh(*arguments, "--json")
+    assert (told.code, told.error["reason"], told.out) == (code, reason, "")
+    text = visionmesh(*arguments)
+    assert text.code == code
+    assert text.out == "" and "Traceback" not in text.err
+
+
+def test_start_of_a_completed_job_is_refused_with_both_states(visionmesh: Command) -> None:
+    visionmesh(*CREATE, "--watch")
+    done = visionmesh("jobs", "start", "j1")
+    assert done.code == 1
+    assert "INVALID_STATE_TRANSITION" in done.err and "from: COMPLETED" in done.err
+
+
+def test_violations_are_listed(visionmesh: Command) -> None:
+    arguments = [argument.replace("resnet18", "resnet") for argument in CREATE]
+    done = visionmesh(*arguments)
+    assert done.code == 2
+    assert "  - job.model_name: unknown; did you mean resnet18?" in done.err
+    told = visionmesh(*arguments, "--json")
+    assert told.error["violations"][0]["field"] == "job.model_name"
+
+
+def test_token_comes_from_the_nearest_place(
+    visionmesh: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("VISIONMESH_TOKEN")
+    missing = visionmesh("frameworks")
+    assert missing.code == 4 and "visionmesh-data/token" in missing.err
+    (tmp_path / "visionmesh-data").mkdir()
+    (tmp_path / "visionmesh-data" / "token").write_text(TOKEN + "\n")
+    assert visionmesh("frameworks").code == 0
+    (tmp_path / "wrong").write_text("wrong")
+    monkeypatch.setenv("VISIONMESH_TOKEN_FILE", str(tmp_path / "wrong"))
+    assert visionmesh("frameworks").code == 4
+    assert visionmesh("--token", TOKEN, "frameworks").code == 0
+    assert visionmesh("--token", TOKEN, "frameworks", "--token-file", str(tmp_path / "wrong")).code == 4
+
+
+def test_version_names_the_contract(visionmesh: Command) -> None:
+    assert visionmesh("version", "--json").document["contract"] == "visionmesh.v1"
+
+
+def test_every_command_has_help_with_examples(visionmesh: Command) -> None:
+    for group in (["up"], ["frameworks"], ["models"], ["schema"], ["predict"], ["version"], ["jobs", "create"]):
+        done = visionmesh(*group, "--help")
+        assert done.code == 0
+        assert "Examples:" in done.out and "--json" in done.out
+    assert "Exit codes" in visionmesh("--help").out
+
+
+def test_ctrl_c_leaves_a_watch_with_130_and_no_traceback(
+    visionmesh: Command, stand_in: StandIn, tmp_path: Path
+) -> None:
+    stand_in.training.hang = True
+    visionmesh(*CREATE, "--start")
+    output = tmp_path / "out"
+    with output.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "visionmesh.cli.main", "jobs", "watch", "j1"],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1"},
+        )
+        deadline = time.monotonic() + 30
+        while "epoch 3/3" not in output.read_text() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    stand_in.training.hang = False
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "visionmesh jobs watch j1" in err
+
+
+def test_reader_that_goes_away_ends_the_command_quietly(visionmesh: Command) -> None:
+    command = f"{sys.executable} -m visionmesh.cli.main models --json | head -c 20"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.stdout.startswith('{"models"')
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr

@@ -1,0 +1,101 @@
+"""A place to run in: an object store with a dataset, a gateway, and a trainer's launcher."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from storage.objects import keys
+from storage.objects.digest import sha256_bytes
+from storage.objects.local import LocalObjectStore
+from storage.objects.manifest import Manifest, ManifestFile, digest
+from tests.trainer.counting_adapter import DEFAULTS
+from tests.trainer.fake_gateway import TOKEN, FakeGateway
+from trainer.runs.folder import RunFolder
+from trainer.runs.launcher import LocalLauncher
+from trainer.settings import TrainerSettings
+from visionmesh.mesh.v1 import run_pb2
+from visionmesh.v1 import common_pb2, training_pb2
+
+ADAPTER = "tests.trainer.counting_adapter:CountingAdapter"
+IMAGES = {"train/cat/1.png": 0, "train/dog/1.png": 1, "val/cat/2.png": 0}
+
+
+class RunPlace:
+    """Everything around a run, under one folder."""
+
+    def __init__(self, root: Path, gateway: FakeGateway) -> None:
+        self.root = root
+        self.gateway = gateway
+        self.store = LocalObjectStore(root / "store")
+        self.manifest_digest = self._put_dataset()
+        self.launcher = self.new_launcher()
+
+    def new_launcher(self, slots: int = 2) -> LocalLauncher:
+        """A launcher as a trainer server that starts (again) makes it."""
+        settings = TrainerSettings(
+            data_folder=self.root / "data",
+            object_store_folder=self.root / "store",
+            mesh_token=SecretStr(TOKEN),
+            mesh_target=self.gateway.target,
+            slots=slots,
+            threads_per_run=1,
+            heartbeat_seconds=0.1,
+            log_json=True,
+        )
+        return LocalLauncher(settings, ADAPTER)
+
+    def spec(self, run_id: str, *, epochs: int = 2, **config: Any) -> run_pb2.RunSpec:
+        """A run; ``config`` names settings of the counting adapter without their prefix."""
+        spec = run_pb2.RunSpec(
+            run_id=run_id,
+            job_id="job",
+            attempt=1,
+            project_id="project",
+            model_name="abacus",
+            task_type=common_pb2.TASK_TYPE_IMAGE_CLASSIFICATION,
+            dataset_id="digits",
+            manifest_digest=self.manifest_digest,
+            epochs=epochs,
+            batch_size=2,
+            learning_rate=0.1,
+            image_size=8,
+            primary_metric="accuracy",
+            primary_metric_mode=training_pb2.METRIC_MODE_MAX,
+        )
+        spec.config.update({**DEFAULTS, **{f"count.{name}": value for name, value in config.items()}})
+        return spec
+
+    def folder(self, run_id: str) -> RunFolder:
+        return RunFolder(self.root / "data" / "runs" / run_id)
+
+    def start(self, run_id: str, *, epochs: int = 2, **config: Any) -> RunFolder:
+        self.launcher.start(self.spec(run_id, epochs=epochs, **config))
+        return self.folder(run_id)
+
+    async def ended(self, run_id: str, seconds: float = 15.0) -> run_pb2.RunEnd:
+        """Wait until nothing is left to do for a run and return how it ended."""
+        await self.gateway.until(self.folder(run_id).is_ended, seconds)
+        assert self.gateway.gaps == []
+        end = self.gateway.end(run_id)
+        assert end is not None
+        assert self.gateway.events[run_id][-1].HasField("end"), "the end is the last event of a run"
+        return end
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self.launcher.stop_all, 0.0)
+
+    def _put_dataset(self) -> str:
+        files = []
+        for path, label in IMAGES.items():
+            data = json.dumps({"path": path}).encode()
+            self.store.put(keys.dataset_file("digits", path), data)
+            files.append(ManifestFile(path, len(data), sha256_bytes(data), path.split("/")[0], label))
+        manifest = Manifest("digits", "IMAGE_FOLDER", ("IMAGE_CLASSIFICATION",), ("cat", "dog"), tuple(files))
+        data = manifest.to_bytes()
+        self.store.put(keys.manifest("digits"), data)
+        return digest(data)

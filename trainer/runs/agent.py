@@ -1,0 +1,221 @@
+"""The run agent: ``python -m trainer.runs.agent RUN_FOLDER [--lock-fd N] [--recover]``.
+
+One small process per run, without torch. It prepares the data, starts the training process, publishes what that tells,
+uploads its checkpoints, and says how the run ended, which is the run's last event. Started for a folder whose agent
+died, it ends what is left of the training and publishes the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from rpc.logs import configure_logs
+from trainer.runs import endings
+from trainer.runs.agent_events import AgentEvents
+from trainer.runs.agent_settings import MESH_TOKEN_VARIABLE
+from trainer.runs.daemon import in_daemon_thread
+from trainer.runs.folder import RunFolder
+from trainer.runs.lock import AgentLock
+from trainer.runs.log_tail import LogTail
+from trainer.runs.pending import PendingEvents
+from trainer.runs.preparation import PreparationFailed, StopDuringPreparation, prepare
+from trainer.runs.processes import ProcessIdentity
+from trainer.runs.publisher import EventPublisher
+from trainer.runs.store_access import StoreAccess
+from trainer.runs.training_child import TrainingChild
+from trainer.runs.uploads import CheckpointLost, CheckpointUploads
+from visionmesh.mesh.v1 import run_pb2
+
+STOP_POLL_SECONDS = 0.2
+
+logger = structlog.get_logger()
+
+
+class RunAgent:
+    """Carries one run from its folder to its end. ``recover`` says that an earlier agent of it died."""
+
+    def __init__(self, folder: RunFolder, token: str, *, recover: bool) -> None:
+        self._folder = folder
+        self._recover = recover
+        self._spec = folder.spec()
+        self._settings = folder.settings()
+        self._events = AgentEvents(folder)
+        self._logs = LogTail(folder)
+        self._store = StoreAccess(self._settings.object_store, self._events)
+        self._uploads = CheckpointUploads(folder, self._spec, self._store, self._events)
+        self._child: TrainingChild | None = None
+        self._publisher = EventPublisher(
+            self._spec,
+            PendingEvents(folder),
+            target=self._settings.mesh_target,
+            token=token,
+            max_message_bytes=self._settings.max_message_bytes,
+            heartbeat_seconds=self._settings.heartbeat_seconds,
+            request_stop=folder.request_stop,
+        )
+
+    async def run(self) -> None:
+        """Work until nothing is left to do for the run, and mark its folder so."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._folder.request_stop)
+        publishing = asyncio.create_task(self._publisher.run())
+        working = asyncio.create_task(self._work())
+        abandoning = asyncio.create_task(self._publisher.abandoned.wait())
+        tasks: set[asyncio.Task[Any]] = {publishing, working, abandoning}
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in (publishing, working):
+                if task.done():
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self._child is not None:
+                self._child.kill()
+        self._folder.mark_ended("published" if working.done() and not working.cancelled() else "abandoned")
+
+    async def _work(self) -> None:
+        if not self._events.ended:
+            end = await self._end_of_run()
+            # The end is the last event of the run: nothing may come behind it.
+            await self._publisher.drained()
+            self._events.end(end)
+        await self._publisher.drained()
+        logger.info("run ended and published")
+
+    async def _end_of_run(self) -> run_pb2.RunEnd:
+        """Train, or end what an earlier agent left; return how it ended once all of it is uploaded."""
+        over = asyncio.Event()
+        telling = asyncio.create_task(self._logs.follow(over))
+        uploading = asyncio.create_task(self._uploads.follow(over))
+        try:
+            end = await (self._end_leftovers() if self._recover else self._train(uploading))
+            over.set()
+            await telling
+            await uploading
+        except asyncio.CancelledError:
+            # Abandoned: what waits for a store that is away must not be waited for.
+            telling.cancel()
+            uploading.cancel()
+            raise
+        except CheckpointLost as error:
+            return endings.failed("STORAGE_CORRUPT", str(error))
+        except Exception:
+            logger.exception("the agent failed")
+            return endings.failed("INTERNAL", "The run agent failed; its log in the trainer's run folder tells more.")
+        finally:
+            over.set()
+            if self._child is not None:
+                self._child.kill()
+            # Whatever went wrong, what the training said until then is told.
+            await asyncio.gather(telling, uploading, return_exceptions=True)
+        return self._uploads.training_end or end
+
+    async def _train(self, uploading: asyncio.Task[None]) -> run_pb2.RunEnd:
+        """Prepare and train; return how it ended as seen from outside the training process."""
+        stopping = asyncio.create_task(self._stop_requested())
+        in_use = ExitStack()
+        preparing = asyncio.create_task(
+            prepare(self._folder, self._spec, self._settings, self._store, self._events, in_use)
+        )
+        try:
+            await asyncio.wait({preparing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                return endings.stopped()
+            preparing.result()
+            self._child = await TrainingChild.start(self._folder, self._settings)
+            return await self._wait(self._child, stopping, uploading)
+        except StopDuringPreparation:
+            return endings.stopped()
+        except PreparationFailed as error:
+            return endings.failed(error.reason, str(error))
+        finally:
+            preparing.cancel()
+            stopping.cancel()
+            await asyncio.gather(preparing, stopping, return_exceptions=True)
+            await self._let_go(in_use)
+
+    async def _wait(
+        self, child: TrainingChild, stopping: asyncio.Task[None], uploading: asyncio.Task[None]
+    ) -> run_pb2.RunEnd:
+        waiting = asyncio.create_task(child.wait())
+        overdue = False
+        try:
+            # Uploads go on as long as the training: ended before it, they failed.
+            await asyncio.wait({waiting, stopping, uploading}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done() and not uploading.done():
+                grace = self._settings.stop_grace_seconds
+                await asyncio.wait({waiting, uploading}, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+                overdue = not waiting.done()
+        finally:
+            if not waiting.done():
+                logger.warning("killing the training", overdue_stop=overdue)
+                child.kill()
+        returncode = await waiting
+        self._folder.record_exit(returncode)
+        logger.info("training process ended", returncode=returncode)
+        return endings.stopped() if overdue else endings.process_gone(returncode)
+
+    async def _let_go(self, in_use: ExitStack) -> None:
+        """Let the caches evict what the run used."""
+        try:
+            await in_daemon_thread(in_use.close)
+        except OSError:
+            # The next one who opens the cache tidies up; the run has nothing to do with it.
+            logger.exception("the cache cannot be tidied")
+
+    async def _end_leftovers(self) -> run_pb2.RunEnd:
+        """Make sure that nothing of an earlier agent's training lives."""
+        training = self._folder.training_process()
+        if training is not None:
+            await asyncio.to_thread(training.kill_group)
+        return endings.stopped() if self._folder.stop_requested() else endings.agent_gone()
+
+    async def _stop_requested(self) -> None:
+        while True:
+            if self._folder.stop_requested():
+                return
+            await asyncio.sleep(STOP_POLL_SECONDS)  # any process may ask, by a file
+
+
+def main(arguments: list[str]) -> int:
+    """Be the agent of a run; 0 when nothing is left to do for it, 1 when another agent works on it."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.runs.agent")
+    parser.add_argument("run_folder", type=Path)
+    parser.add_argument("--lock-fd", type=int, help="descriptor of the run's lock, taken by the one who starts this")
+    parser.add_argument("--recover", action="store_true", help="end a run whose agent died")
+    options = parser.parse_args(arguments)
+    folder = RunFolder(options.run_folder.resolve())
+    settings, spec = folder.settings(), folder.spec()
+    configure_logs(settings.log_level, settings.log_json)
+    structlog.contextvars.bind_contextvars(run_id=spec.run_id, job_id=spec.job_id)
+    if options.lock_fd is not None:
+        AgentLock.inherited(options.lock_fd)
+    elif AgentLock.try_acquire(folder.agent_lock) is None:
+        logger.warning("another agent works on this run")
+        return 1
+    if folder.is_ended():
+        return 0
+    recover = options.recover or folder.agent_process() is not None
+    folder.record_agent(ProcessIdentity.of(os.getpid()))
+    token = os.environ.pop(MESH_TOKEN_VARIABLE)
+    logger.info("agent started", recover=recover)
+    asyncio.run(RunAgent(folder, token, recover=recover).run())
+    return 0
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads that wait for a store that hangs must not keep a finished agent.
+    os._exit(code)

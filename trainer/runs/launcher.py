@@ -1,0 +1,216 @@
+"""The launcher of one machine: starts run agents, finds them again after a restart, and ends what they left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import structlog
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from rpc.errors import DomainError
+from trainer.runs.agent_settings import MESH_TOKEN_VARIABLE, AgentSettings
+from trainer.runs.folder import RunFolder
+from trainer.runs.lock import AgentLock
+from trainer.runs.training_child import CHECKOUT
+from trainer.settings import TrainerSettings
+from visionmesh.mesh.v1 import run_pb2, trainer_pb2
+
+KEPT_RUNS = 20
+BUSY_RETRY_SECONDS = 5.0
+FIRST_RECOVERY_SECONDS = 1.0
+LAST_RECOVERY_SECONDS = 60.0
+_KILL_SECONDS = 5.0
+_POLL_SECONDS = 0.05
+
+logger = structlog.get_logger()
+
+
+class LocalLauncher:
+    """Runs on this machine, each with an agent in a session of its own that outlives this process.
+
+    Whatever is asked of it, it first looks after the runs: it reaps agents that ended, and starts a recovery agent for
+    a run whose agent died. All it knows lies in the run folders. Calls block for a moment; threads may share it.
+    """
+
+    def __init__(self, settings: TrainerSettings, adapter_path: str) -> None:
+        self._slots = settings.slots
+        self._token = settings.mesh_token.get_secret_value()
+        self._runs = settings.data_folder.resolve() / "runs"
+        self._agent_settings = AgentSettings(
+            adapter_path=adapter_path,
+            object_store=str(settings.object_store_folder.expanduser().resolve()),
+            mesh_target=settings.mesh_target,
+            dataset_cache=settings.dataset_cache_folder.resolve(),
+            dataset_cache_bytes=settings.dataset_cache_bytes,
+            checkpoint_cache=settings.checkpoint_cache_folder.resolve(),
+            checkpoint_cache_bytes=settings.checkpoint_cache_bytes,
+            threads=settings.threads_per_run or max(1, (os.cpu_count() or 1) // max(1, settings.slots)),
+            heartbeat_seconds=settings.heartbeat_seconds,
+            max_message_bytes=settings.max_message_bytes,
+            log_level=settings.log_level,
+            log_json=settings.log_json,
+        )
+        self._lock = threading.Lock()
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._recoveries: dict[str, _Recoveries] = {}
+
+    def start(self, spec: run_pb2.RunSpec) -> None:
+        """Start a run; one that was started before is left as it is. Raises BUSY when every slot is taken."""
+        with self._lock:
+            if RunFolder(self._runs / spec.run_id).exists():
+                return
+            self._look_after()
+            if self._free_slots() == 0:
+                raise DomainError(
+                    "BUSY",
+                    f"All {self._slots} slots of this trainer are taken; try again when a run has ended.",
+                    metadata={"slots": str(self._slots)},
+                    retry_seconds=BUSY_RETRY_SECONDS,
+                )
+            folder = RunFolder.create(self._runs / spec.run_id, spec, self._agent_settings)
+            self._start_agent(folder, recover=False)
+
+    def stop(self, run_id: str, *, kill: bool) -> bool:
+        """Ask a run to stop at its next batch, or end it at once and publish nothing more; False: no such run."""
+        with self._lock:
+            folder = next((folder for folder in RunFolder.all_in(self._runs) if folder.path.name == run_id), None)
+            if folder is None:
+                return False
+            if folder.is_ended():
+                return True
+            folder.request_stop()
+            if kill:
+                self._kill(folder)
+                folder.mark_ended("killed")
+            self._look_after()
+            return True
+
+    def statuses(self) -> list[trainer_pb2.RunStatus]:
+        """The runs whose folders are kept, oldest first."""
+        with self._lock:
+            self._look_after()
+            return [_status(folder) for folder in RunFolder.all_in(self._runs)]
+
+    def free_slots(self) -> int:
+        """Runs that could start now. A run holds its slot until it is published."""
+        with self._lock:
+            self._look_after()
+            return self._free_slots()
+
+    def stop_all(self, deadline_seconds: float) -> None:
+        """Ask all runs to stop, and kill those that have not ended by then.
+
+        What those had not yet published is published by recovery agents once a launcher looks after the folder again.
+        """
+        with self._lock:
+            deadline = time.monotonic() + deadline_seconds
+            folders = self._active()
+            for folder in folders:
+                folder.request_stop()
+            while any(AgentLock.is_held(folder.agent_lock) for folder in folders) and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+            for folder in folders:
+                if not folder.is_ended():
+                    logger.warning("killing a run that did not end in time", run_id=folder.path.name)
+                    self._kill(folder)
+            self._reap()
+
+    def _look_after(self) -> None:
+        self._reap()
+        for folder in self._active():
+            if not AgentLock.is_held(folder.agent_lock) and not folder.is_ended():
+                self._recover(folder)
+        self._prune()
+
+    def _recover(self, folder: RunFolder) -> None:
+        run_id = folder.path.name
+        recoveries = self._recoveries.setdefault(run_id, _Recoveries())
+        if recoveries.is_due():
+            logger.warning("the agent of a run died; recovering it", run_id=run_id)
+            self._start_agent(folder, recover=True)
+
+    def _start_agent(self, folder: RunFolder, *, recover: bool) -> None:
+        lock = AgentLock.try_acquire(folder.agent_lock)
+        if lock is None:
+            return  # one was started by somebody else
+        command = [sys.executable, "-m", "trainer.runs.agent", str(folder.path), "--lock-fd", str(lock.descriptor)]
+        try:
+            with folder.agent_log.open("ab") as log:
+                child = subprocess.Popen(
+                    command + ["--recover"] * recover,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=CHECKOUT,
+                    env=os.environ | {MESH_TOKEN_VARIABLE: self._token},
+                    pass_fds=(lock.descriptor,),
+                    start_new_session=True,
+                )
+        finally:
+            lock.close()
+        self._children.append(child)
+
+    def _kill(self, folder: RunFolder) -> None:
+        """Kill agent and training of a run. The agent first: it would tell of the training's death."""
+        deadline = time.monotonic() + _KILL_SECONDS
+        while AgentLock.is_held(folder.agent_lock):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the agent of run {folder.path.name} does not end")
+            # One that has only been started has not yet said which process it is.
+            agent = folder.agent_process()
+            if agent is not None and agent.is_alive():
+                os.kill(agent.pid, signal.SIGKILL)
+            self._reap()
+            time.sleep(_POLL_SECONDS)
+        training = folder.training_process()
+        if training is not None:
+            training.kill_group()
+
+    def _reap(self) -> None:
+        self._children = [child for child in self._children if child.poll() is None]
+
+    def _active(self) -> list[RunFolder]:
+        return [folder for folder in RunFolder.all_in(self._runs) if not folder.is_ended()]
+
+    def _free_slots(self) -> int:
+        return max(0, self._slots - len(self._active()))
+
+    def _prune(self) -> None:
+        ended = [folder for folder in RunFolder.all_in(self._runs) if folder.is_ended()]
+        ended.sort(key=RunFolder.ended_seconds)
+        for folder in ended[:-KEPT_RUNS]:
+            shutil.rmtree(folder.path)
+            self._recoveries.pop(folder.path.name, None)
+
+
+class _Recoveries:
+    """When the next recovery of a run may begin: one that fails at once must not be started without end."""
+
+    def __init__(self) -> None:
+        self._due_time = 0.0
+        self._delay = FIRST_RECOVERY_SECONDS
+
+    def is_due(self) -> bool:
+        now = time.monotonic()
+        if now < self._due_time:
+            return False
+        self._due_time = now + self._delay
+        self._delay = min(2 * self._delay, LAST_RECOVERY_SECONDS)
+        return True
+
+
+def _status(folder: RunFolder) -> trainer_pb2.RunStatus:
+    start = Timestamp()
+    start.FromMilliseconds(round(folder.created_seconds() * 1000))
+    return trainer_pb2.RunStatus(
+        run_id=folder.path.name,
+        job_id=folder.spec().job_id,
+        alive=AgentLock.is_held(folder.agent_lock),
+        start_time=start,
+    )

@@ -1,0 +1,83 @@
+"""What the agent does before training: dataset and checkpoint onto the local disk."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from storage.objects.errors import InvalidKey, ObjectMismatch, ObjectNotFound
+from storage.objects.paths import InvalidPath
+from storage.objects.store import ObjectStore
+from trainer.adapter import TrainingDataset
+from trainer.cache.checkpoints import CheckpointCache, CheckpointFile
+from trainer.cache.datasets import DatasetCache
+from trainer.runs.agent_events import AgentEvents
+from trainer.runs.agent_settings import AgentSettings
+from trainer.runs.folder import RunFolder
+from trainer.runs.store_access import StoreAccess
+from trainer.runs.training_inputs import TrainingInputs
+from visionmesh.mesh.v1 import run_pb2
+
+
+class PreparationFailed(Exception):
+    """The run cannot begin; ``reason`` is the failure's."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class StopDuringPreparation(Exception):
+    """The run was asked to stop while files were fetched."""
+
+
+async def prepare(
+    folder: RunFolder,
+    spec: run_pb2.RunSpec,
+    settings: AgentSettings,
+    store: StoreAccess,
+    events: AgentEvents,
+    in_use: ExitStack,
+) -> None:
+    """Fetch what the training reads and describe it in the run folder. It stays on disk until ``in_use`` is left.
+
+    Waits while the store is away. Raises PreparationFailed.
+    """
+    try:
+        events.preparation("Fetching the dataset")
+        dataset = await store.call("the dataset", partial(_open_dataset, folder, spec, settings, events, in_use))
+        resume_from = None
+        if spec.HasField("resume_from"):
+            events.preparation(f"Fetching the checkpoint of epoch {spec.resume_from.epoch}")
+            resume_from = await store.call("the checkpoint", partial(_open_checkpoint, spec, settings, in_use))
+        TrainingInputs(dataset, resume_from).save(folder.dataset_file)
+        events.preparation("Starting the training process")
+    except (ObjectNotFound, ObjectMismatch, InvalidKey, InvalidPath, ValueError) as error:
+        raise PreparationFailed("STORAGE_CORRUPT", f"What the run needs cannot be read: {error}") from error
+    except OSError as error:
+        raise PreparationFailed("START_REFUSED", f"The trainer's disk refused to prepare the run: {error}") from error
+
+
+def _open_dataset(
+    folder: RunFolder,
+    spec: run_pb2.RunSpec,
+    settings: AgentSettings,
+    events: AgentEvents,
+    in_use: ExitStack,
+    store: ObjectStore,
+) -> TrainingDataset:
+    def progress(done: int, total: int) -> None:
+        if folder.stop_requested():
+            raise StopDuringPreparation
+        events.preparation("Fetching the dataset", done, total)
+
+    cache = DatasetCache(settings.dataset_cache, store, settings.dataset_cache_bytes)
+    return in_use.enter_context(cache.open(spec.dataset_id, spec.manifest_digest, progress))
+
+
+def _open_checkpoint(spec: run_pb2.RunSpec, settings: AgentSettings, in_use: ExitStack, store: ObjectStore) -> Path:
+    cache = CheckpointCache(settings.checkpoint_cache, store, settings.checkpoint_cache_bytes)
+    reference = spec.resume_from
+    files = [CheckpointFile(file.name, file.size_bytes, file.sha256) for file in reference.files]
+    return in_use.enter_context(cache.open(reference.storage_path, files, reference.digest))

@@ -1,0 +1,151 @@
+"""Publishing a run's events to the gateway, however often the connection breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+import grpc
+import structlog
+
+from rpc.channel import open_mesh_channel
+from trainer.runs.pending import PendingEvents
+from visionmesh.mesh.v1 import run_pb2, telemetry_pb2
+from visionmesh.mesh.v1.telemetry_service_pb2_grpc import TelemetryServiceStub
+
+if TYPE_CHECKING:
+    Call: TypeAlias = grpc.aio.StreamStreamCall[telemetry_pb2.PublishEventsRequest, telemetry_pb2.PublishEventsResponse]
+
+FIRST_DELAY_SECONDS = 0.2
+LAST_DELAY_SECONDS = 5.0
+POLL_SECONDS = 0.1
+# A gateway that is connected and yet silent for so long is given up for a new connection.
+SILENCE_SECONDS = 30.0
+
+logger = structlog.get_logger()
+
+
+class EventPublisher:
+    """Sends what is pending and obeys the gateway's commands. One batch is under way at a time.
+
+    ``abandoned`` is set when the gateway says that the run no longer counts.
+    """
+
+    def __init__(
+        self,
+        spec: run_pb2.RunSpec,
+        pending: PendingEvents,
+        *,
+        target: str,
+        token: str,
+        max_message_bytes: int,
+        heartbeat_seconds: float,
+        request_stop: Callable[[], None],
+    ) -> None:
+        self.abandoned = asyncio.Event()
+        self._hello = telemetry_pb2.RunHello(run_id=spec.run_id, job_id=spec.job_id)
+        self._pending = pending
+        self._target = target
+        self._token = token
+        self._max_message_bytes = max_message_bytes
+        self._heartbeat_seconds = heartbeat_seconds
+        self._request_stop = request_stop
+        self._greeted = False
+        self._answered = asyncio.Event()
+        self._answer_time = 0.0
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        delay = FIRST_DELAY_SECONDS
+        while True:
+            try:
+                await self._session()
+                logger.info("the gateway closed the stream")
+            # A write to a call that has just failed is an InvalidStateError.
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
+                detail = error.details() if isinstance(error, grpc.aio.AioRpcError) else repr(error)
+                logger.warning("gateway away", target=self._target, error=detail, retry_seconds=delay)
+            if self._greeted:
+                delay = FIRST_DELAY_SECONDS
+            # Many agents lose one gateway at the same moment; they need not all come back at the same.
+            await asyncio.sleep(delay * random.uniform(0.75, 1.25))
+            delay = min(2 * delay, LAST_DELAY_SECONDS)
+
+    async def drained(self) -> None:
+        """Wait until everything in the spools was acknowledged."""
+        while True:
+            if self._pending.settled():
+                return
+            await asyncio.sleep(POLL_SECONDS / 2)  # other processes write spools: nothing here can tell
+
+    async def _session(self) -> None:
+        """One connection, until it breaks or the gateway closes it."""
+        self._greeted = False
+        self._answered.clear()
+        # A channel of its own: one that failed waits longer and longer before it tries again.
+        async with open_mesh_channel(self._target, self._token, self._max_message_bytes) as channel:
+            call = TelemetryServiceStub(channel).PublishEvents()
+            reading = asyncio.create_task(self._read(call))
+            writing = asyncio.create_task(self._write(call))
+            try:
+                done, _ = await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
+                # The status of the call is read; a failed write only says that there is one.
+                for task in sorted(done, key=lambda task: task is writing):
+                    task.result()
+            finally:
+                call.cancel()
+                reading.cancel()
+                writing.cancel()
+                await asyncio.gather(reading, writing, return_exceptions=True)
+
+    async def _read(self, call: Call) -> None:
+        while isinstance(response := await call.read(), telemetry_pb2.PublishEventsResponse):
+            self._answer_time = time.monotonic()
+            if response.HasField("acknowledgement"):
+                positions = {int(item.source): item.source_sequence for item in response.acknowledgement.positions}
+                if self._greeted:
+                    self._pending.acknowledge(positions)
+                else:
+                    self._pending.rewind(positions)
+                    self._greeted = True
+                    logger.info("connected", target=self._target, durable=positions)
+                self._answered.set()
+            elif response.command == telemetry_pb2.RUN_COMMAND_STOP:
+                logger.info("asked to stop")
+                self._request_stop()
+            elif response.command == telemetry_pb2.RUN_COMMAND_ABANDON:
+                logger.warning("told to abandon the run")
+                self.abandoned.set()
+
+    async def _write(self, call: Call) -> None:
+        await self._send(call, telemetry_pb2.PublishEventsRequest(hello=self._hello))
+        async with asyncio.timeout(SILENCE_SECONDS):
+            await self._answered.wait()
+        sent_time = time.monotonic()
+        while True:
+            self._answered.clear()
+            batch = [] if self._pending.in_flight else self._pending.next_batch()
+            now = time.monotonic()
+            if batch:
+                sent_time = now
+                message = telemetry_pb2.EventBatch(events=batch)
+                await self._send(call, telemetry_pb2.PublishEventsRequest(batch=message))
+            elif now - sent_time >= self._heartbeat_seconds:
+                # Every heartbeat is answered, so that silence shows also where nothing is in flight.
+                if now - self._answer_time > SILENCE_SECONDS + self._heartbeat_seconds:
+                    raise TimeoutError("the gateway does not answer")
+                sent_time = now
+                await self._send(call, telemetry_pb2.PublishEventsRequest(heartbeat=telemetry_pb2.AgentHeartbeat()))
+            try:
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._answered.wait()
+            except TimeoutError:
+                continue  # time to look for new events
+
+    async def _send(self, call: Call, request: telemetry_pb2.PublishEventsRequest) -> None:
+        # A gateway that stopped reading holds writes up.
+        async with asyncio.timeout(SILENCE_SECONDS):
+            await call.write(request)
