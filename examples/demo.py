@@ -60,11 +60,13 @@ class Story:
 
     console: Console
     steps: list[tuple[str, str, float]] = field(default_factory=list)
+    number: int = 1
 
     @contextmanager
     def step(self, title: str) -> Iterator[list[str]]:
         """Announce and time a step; what is put into the list describes its outcome."""
-        self.console.print(f"\n{len(self.steps) + 1}. {title}", style="bold")
+        self.console.print(f"\n{self.number}. {title}", style="bold")
+        self.number += 1
         outcome: list[str] = []
         start = time.monotonic()
         yield outcome

@@ -19,9 +19,6 @@ from rpc.channel import size_options
 MESSAGE_SLACK_BYTES = 1 << 20
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_MESSAGE_SLACK_BYTES = 1 << 20
-
-SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 @dataclass

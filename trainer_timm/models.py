@@ -12,6 +12,9 @@ from safetensors import SafetensorError
 from trainer.adapter import BadTrainingData, PretrainedUnavailable
 from trainer_timm.pretrained import local_weights, pretrained_config
 
+# What timm's architectures are known to raise for an image size that does not fit them.
+_MISFITS = (ArithmeticError, AssertionError, RuntimeError, ValueError)
+
 
 def build_model(
     model_name: str, num_classes: int, image_size: int, drop_rate: float = 0.0, pretrained: bool = False
@@ -53,7 +56,7 @@ def check_image_size(model: torch.nn.Module, model_name: str, image_size: int) -
     try:
         with torch.inference_mode():
             model(torch.zeros(1, 3, image_size, image_size))
-    except (AssertionError, RuntimeError, ValueError) as error:
+    except _MISFITS as error:
         raise BadTrainingData(f"{model_name} cannot take images of {image_size} pixels: {error}") from error
 
 
@@ -62,6 +65,6 @@ def _build(model_name: str, image_size: int, arguments: dict[str, Any]) -> torch
         model: torch.nn.Module = timm.create_model(model_name, pretrained=False, **arguments)
     except TypeError as error:
         raise BadTrainingData(f"{model_name} does not take one of {sorted(arguments)}: {error}") from error
-    except (AssertionError, RuntimeError, ValueError) as error:
+    except _MISFITS as error:
         raise BadTrainingData(f"{model_name} cannot be built for images of {image_size} pixels: {error}") from error
     return model

@@ -23,6 +23,8 @@ def make_checkout(home: Path, **mains: str) -> Path:
     """Write a checkout whose servers are stand-ins, or the code given by module."""
     for module, code in {**_CHECKOUT, **mains}.items():
         (home / module).mkdir(parents=True)
+        # Without it the real package of this name, further down the path, would be run.
+        (home / module / "__init__.py").touch()
         (home / module / "__main__.py").write_text(code, encoding="utf-8")
     return home
 

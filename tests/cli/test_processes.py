@@ -139,9 +139,9 @@ def test_checkout_is_found_from_within_and_missed_elsewhere(
 
 
 def run_up(data: Path, home: Path) -> subprocess.Popen[str]:
+    options = ["--json", "--port", "0", "--data-folder", str(data), "--home", str(home)]
     return subprocess.Popen(
-        [sys.executable, "-m", "visionmesh.cli.main", "up", "--json", "--port", "0"]
-        + ["--data-folder", str(data), "--home", str(home)],
+        [sys.executable, "-m", "visionmesh.cli.main", "up", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

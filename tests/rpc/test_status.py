@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from google.protobuf.message import Message
@@ -58,7 +59,7 @@ def test_two_hundred_violations_are_capped_and_counted() -> None:
     assert bad is not None and info is not None
     assert info.metadata["violation_count"] == "200"
     assert 10 < len(bad.field_violations) < 200
-    assert bad.ByteSize() <= VIOLATION_BYTES == 4096
+    assert bad.ByteSize() <= VIOLATION_BYTES <= 4096
     shown = [(item.field, item.description) for item in bad.field_violations]
     assert shown == [(item.field, item.description) for item in violations[: len(shown)]]
     assert "and 195 more" in status.message
@@ -72,6 +73,17 @@ def test_one_violation_of_any_length_is_still_shown(length: int) -> None:
     bad = detail(status, error_details_pb2.BadRequest)
     assert bad is not None and len(bad.field_violations) == 1
     assert status.ByteSize() * 4 / 3 < 8192
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "€"])
+def test_long_messages_and_metadata_are_cut_to_what_a_header_holds(letter: str) -> None:
+    error = DomainError("FRAMEWORK_NOT_FOUND", letter * 5000, metadata={"framework": letter * 20_000, "known": "timm"})
+    status = to_status(error, "id")
+    info = detail(status, error_details_pb2.ErrorInfo)
+    assert info is not None and info.metadata["known"] == "timm" and info.metadata["request_id"] == "id"
+    assert info.metadata["framework"].endswith("…") and status.message.endswith("…")
+    # The message travels once more, percent-encoded: three characters for each byte that is not ASCII.
+    assert status.ByteSize() * 4 / 3 + len(quote(status.message)) < 8192
 
 
 def test_not_served_yet_names_the_rpc() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import grpc
 import psutil
@@ -16,12 +15,8 @@ from visionmesh.mesh.v1 import trainer_pb2
 from visionmesh.mesh.v1.trainer_service_pb2_grpc import TrainerServiceStub
 from visionmesh.v1 import common_pb2
 
-if TYPE_CHECKING:  # a type of the stubs, which does not exist at run time
-    pass
 
 CLASSIFICATION = common_pb2.TASK_TYPE_IMAGE_CLASSIFICATION
-DETECTION = common_pb2.TASK_TYPE_OBJECT_DETECTION
-SERVICE = "visionmesh.mesh.v1.TrainerService"
 
 
 async def test_it_says_who_it_is_at_once_while_the_framework_is_being_imported(tmp_path: Path) -> None:

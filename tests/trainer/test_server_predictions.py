@@ -31,7 +31,6 @@ if TYPE_CHECKING:  # a type of the stubs, which does not exist at run time
     from visionmesh.mesh.v1.trainer_service_pb2_grpc import TrainerServiceAsyncStub
 
 CLASSIFICATION = common_pb2.TASK_TYPE_IMAGE_CLASSIFICATION
-DETECTION = common_pb2.TASK_TYPE_OBJECT_DETECTION
 SERVICE = "visionmesh.mesh.v1.TrainerService"
 
 

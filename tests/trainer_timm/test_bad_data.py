@@ -73,10 +73,10 @@ def test_a_primary_metric_that_is_not_measured(textures: TrainingDataset, tmp_pa
         (make_spec(model_name="no_such_model"), "no model named no_such_model"),
         (make_spec(model_name="resnet18.no_such_tag"), "no model named resnet18.no_such_tag"),
         (make_spec(model_name="test_vit", image_size=40), "40 pixels"),
-        (make_spec(model_name="vgg11", image_size=8), "8 pixels"),
+        (make_spec(model_name="test_convnext", image_size=16), "16 pixels"),
         (make_spec(batch_size=1), "larger batch_size"),
     ],
-    ids=["model", "tag", "patches", "pooling", "batch"],
+    ids=["model", "tag", "patches", "stem", "batch"],
 )
 def test_a_specification_that_the_model_cannot_follow(
     spec: TrainingSpec, words: str, textures: TrainingDataset, tmp_path: Path

@@ -94,7 +94,7 @@ def test_workers_give_the_same_batches_and_the_same_words(tmp_path: Path) -> Non
 
 
 def test_augmentation_in_workers_is_a_function_of_the_generator(textures: TrainingDataset) -> None:
-    plan = LoadingPlan(workers=2, cache_bytes=0, pin_memory=False)
+    plan = LoadingPlan(workers=1, cache_bytes=0, pin_memory=False)
     config = {**PLAIN, "augmentation.hflip": 0.5, "augmentation.random_crop_scale_min": 0.2}
     images = SampleImages(
         DecodedImages(textures.root, 0), textures.split("train"), training_transform(PREPROCESSING, config)

@@ -129,10 +129,10 @@ class RunFolder:
 
         What the training process left in folders goes: checkpoints are in the object store, or nobody wants them.
         """
-        write_whole(self._ended_file, f"{why}\n".encode())
         for path in self.path.iterdir():
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
+        write_whole(self._ended_file, f"{why}\n".encode())
 
     def is_ended(self) -> bool:
         """Whether nothing is left to do for this run."""

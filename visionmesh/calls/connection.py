@@ -32,6 +32,7 @@ class Connection:
     ) -> None:
         """Open a channel to ``address`` (``host:port``); nothing is sent before the first call.
 
+        ``token`` may be what a token file holds, line break included.
         ``secure`` speaks TLS, trusting ``root_certificates`` (PEM) or, without them, what the machine trusts.
         ``timeout`` is the deadline of a single call in seconds; uploads and watches have none.
         """
@@ -47,7 +48,7 @@ class Connection:
         else:
             self._channel = grpc.insecure_channel(address, options)
         self._timeout = timeout
-        self._metadata: tuple[tuple[str, str | bytes], ...] = (("authorization", f"Bearer {token}"),)
+        self._metadata: tuple[tuple[str, str | bytes], ...] = (("authorization", f"Bearer {token.strip()}"),)
 
     def close(self) -> None:
         """Close the channel; calls under way are cancelled."""

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import socket
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
@@ -70,9 +71,9 @@ class MeshFolder:
         """Where the output of a part goes."""
         return self.root / "logs" / f"{part}.log"
 
-    def ports(self, parts: Sequence[str]) -> dict[str, int]:
+    def ports(self, parts: Sequence[str], wait_seconds: float = 0.0) -> dict[str, int]:
         """A port for each part: those used before while they are free, so that run agents which outlived their mesh
-        find its gateway again."""
+        find its gateway again; those used before are waited for ``wait_seconds``."""
         file = self.root / "mesh.json"
         try:
             known: dict[str, int] = json.loads(file.read_text(encoding="utf-8"))["ports"]
@@ -83,7 +84,7 @@ class MeshFolder:
         chosen: dict[str, int] = {}
         for part in parts:
             port = known.get(part, 0)
-            taken = not port or port in chosen.values() or not port_is_free(port)
+            taken = not port or port in chosen.values() or not port_is_free(port, wait_seconds)
             chosen[part] = free_port(chosen.values()) if taken else port
         if chosen != known:
             _replace(file, json.dumps({"ports": chosen}, indent=2) + "\n")
@@ -97,8 +98,17 @@ class MeshFolder:
         return file.read_text(encoding="utf-8").strip()
 
 
-def port_is_free(port: int) -> bool:
-    """Whether a server could listen on ``port`` now."""
+def port_is_free(port: int, wait_seconds: float = 0.0) -> bool:
+    """Whether a server could listen on ``port`` now, or within ``wait_seconds``."""
+    deadline = time.monotonic() + wait_seconds
+    while not _can_bind(port):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _can_bind(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As servers do: a connection that just ended does not count. SO_REUSEPORT would join another server.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

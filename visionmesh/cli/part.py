@@ -115,13 +115,15 @@ class Part:
         # SIGTERM would ask a trainer to stop its trainings; killed, it leaves them to its successor.
         os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + _LEFTOVER_SECONDS
-        while self._is_ours(pid) and time.monotonic() < deadline:
+        while _shown(pid, "stat")[:1] not in ("", "Z") and time.monotonic() < deadline:
             time.sleep(0.05)
         return True
 
     def _is_ours(self, pid: int) -> bool:
-        shown = subprocess.run(
-            ["ps", "-ww", "-p", str(pid), "-o", "stat=", "-o", "args="], capture_output=True, text=True, check=False
-        ).stdout.strip()
-        command = f"-X {_MARK}={self._folder.root} -m {self.name}"
-        return shown.endswith(command) and not shown.startswith("Z")
+        return _shown(pid, "args").endswith(f"-X {_MARK}={self._folder.root} -m {self.name}")
+
+
+def _shown(pid: int, what: str) -> str:
+    """What ``ps`` shows of a process; empty when there is none."""
+    command = ["ps", "-ww", "-p", str(pid), "-o", f"{what}="]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -134,15 +134,18 @@ class EmbeddedMesh:
 
     def _start_parts(self, home: Path) -> None:
         folder = self.folder
+        wait_seconds = 0.0
         for module in (GATEWAY, *TRAINERS):
             if Part(PartSpec(module, home, {}), folder).end_leftover():
                 self._tell(f"ended the {module} of an earlier mesh that was killed")
-        if self._port and not port_is_free(self._port):
+                # The system takes a moment to give its port back.
+                wait_seconds = 5.0
+        if self._port and not port_is_free(self._port, wait_seconds):
             raise MeshError(
                 f"port {self._port} of {HOST} is in use: stop what listens there, or choose another with --port "
                 "(0 takes any)"
             )
-        ports = folder.ports(("mesh", *TRAINERS))
+        ports = folder.ports(("mesh", *TRAINERS), wait_seconds)
         mesh_address = f"{HOST}:{ports['mesh']}"
         trainer_addresses = {module: f"{HOST}:{ports[module]}" for module in TRAINERS}
         shared = {
