@@ -27,6 +27,14 @@ class NameTaken(DatabaseError):
         self.name = name
 
 
+class UserMissing(DatabaseError):
+    """There is no user of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no user named {name!r}")
+        self.name = name
+
+
 class FileExists(DatabaseError):
     """The dataset already holds a file of that path."""
 

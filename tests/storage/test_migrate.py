@@ -44,6 +44,18 @@ def test_the_command_migrates(empty_database_url: str) -> None:
     engine.dispose()
 
 
+def test_the_command_adds_users_and_tokens(database_url: str, tmp_path: Path) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "storage.database", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    tokens = [run(command, database_url, "ann").stdout.strip() for command in ("add-user", "add-token")]
+    assert all(token.startswith("vm_") for token in tokens) and len(set(tokens)) == 2
+    for command, name, why in (("add-user", "ann", "exists"), ("add-token", "bob", "no user named 'bob'")):
+        refused = run(command, database_url, name)
+        assert refused.returncode == 1 and why in refused.stderr and not refused.stdout
+
+
 def test_the_command_explains_itself_and_its_failures(tmp_path: Path) -> None:
     assert "migrate" in run_command("--help").stdout
     failed = run_command("migrate", f"sqlite:///{tmp_path}/missing/a.db")

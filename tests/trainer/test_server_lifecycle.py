@@ -15,7 +15,6 @@ from visionmesh.mesh.v1 import trainer_pb2
 from visionmesh.mesh.v1.trainer_service_pb2_grpc import TrainerServiceStub
 from visionmesh.v1 import common_pb2
 
-
 CLASSIFICATION = common_pb2.TASK_TYPE_IMAGE_CLASSIFICATION
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.trainer_timm.helpers import Recorder, make_spec, write_dataset
 from trainer.adapter import BadTrainingData, Sample, TrainingDataset, TrainingSpec
@@ -89,3 +90,13 @@ def test_resuming_another_model(textures: TrainingDataset, tmp_path: Path) -> No
     TimmAdapter().train(make_spec(epochs=1), textures, tmp_path / "first", recorder)
     spec = make_spec(model_name="test_efficientnet", resume_from=recorder.checkpoints[-1][1])
     assert "another model" in refusal(textures, tmp_path / "second", spec)
+
+
+def test_a_batch_that_does_not_fit_into_device_memory(
+    textures: TrainingDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhaust(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")  # a CPU never says so
+
+    monkeypatch.setattr("trainer_timm.training.train_epoch", exhaust)
+    assert "Batches of 8 images of 32 pixels do not fit" in refusal(textures, tmp_path)

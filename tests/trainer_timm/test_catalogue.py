@@ -33,7 +33,7 @@ def test_a_model_says_what_its_weights_want() -> None:
     assert model.interpolation == "bicubic"
     assert model.license == "apache-2.0"
     # The first tag is the one that the bare name stands for.
-    assert model.pretrained_tags[0] == timm.get_pretrained_cfg("resnet18").tag
+    assert model.pretrained_tags[0] == timm.models.get_pretrained_cfg_value("resnet18", "tag")
     assert "tv_in1k" in model.pretrained_tags
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -23,6 +23,11 @@ from trainer_timm.pretrained import TOTAL_TIMEOUT_SECONDS, check_pretrained, loc
 
 REPOSITORY = "timm/test_resnet.r160_in1k"
 UseHub = Callable[[str], None]
+
+
+def weights_config(model_name: str) -> Any:
+    """Return timm's own words about a model's weights."""
+    return timm.get_pretrained_cfg(model_name)
 
 
 @pytest.fixture
@@ -126,7 +131,7 @@ def test_cached_weights_in_timms_layout_serve_models_whose_originals_have_anothe
 ) -> None:
     torch.manual_seed(5)
     source = timm.create_model("vit_tiny_patch16_224").state_dict()
-    assert timm.get_pretrained_cfg("vit_tiny_patch16_224").custom_load
+    assert weights_config("vit_tiny_patch16_224").custom_load
     snapshot = tmp_path / "hub" / "models--timm--vit_tiny_patch16_224.augreg_in21k_ft_in1k"
     (snapshot / "refs").mkdir(parents=True)
     (snapshot / "refs" / "main").write_text("0" * 40)
@@ -139,12 +144,11 @@ def test_cached_weights_in_timms_layout_serve_models_whose_originals_have_anothe
 
 
 def test_weights_of_a_plain_url_are_found_where_torch_keeps_them(use_hub: UseHub, tmp_path: Path) -> None:
-    name = next(name for name in timm.list_models(pretrained=True) if not timm.get_pretrained_cfg(name).hf_hub_id)
-    file = tmp_path / "torch" / "hub" / "checkpoints" / Path(timm.get_pretrained_cfg(name).url).name
+    name = next(name for name in timm.list_models(pretrained=True) if not weights_config(name).hf_hub_id)
+    file = tmp_path / "torch" / "hub" / "checkpoints" / Path(weights_config(name).url).name
     file.parent.mkdir(parents=True)
     file.write_bytes(b"weights")
     check_pretrained(name)
-    shutil.rmtree(tmp_path / "torch")
 
 
 def test_broken_cached_weights_are_a_sentence(use_hub: UseHub, tmp_path: Path) -> None:

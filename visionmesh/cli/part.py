@@ -16,7 +16,7 @@ from visionmesh.cli.mesh_folder import MeshFolder
 
 _MARK = "visionmesh-data"
 _TAIL_LINES = 15
-# A pid file names a process for at most this long after it was asked to end.
+# A killed process that the system has not removed by then stands in nobody's way.
 _LEFTOVER_SECONDS = 10.0
 
 
