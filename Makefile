@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 MARK := $(VENV)/.visionmesh-managed
 STAMP := $(VENV)/.visionmesh-installed
-CODE := gateway storage trainer trainer_timm visionmesh tests examples
+CODE := visionmesh rpc gateway storage trainer trainer_timm tests examples
 BASELINE := protos/baseline.binpb
 
 # Tools are called by path; programs that look for a sibling (protoc plugins, grpcurl) find it on PATH.

@@ -124,7 +124,7 @@ class TrainerServicer(TrainerServiceServicer):
     async def PredictStream(
         self, request_iterator: AsyncIterator[trainer_pb2.PredictStreamRequest], context: Context
     ) -> AsyncIterator[trainer_pb2.PredictStreamResponse]:
-        raise not_served_yet("PredictStream")
+        raise not_served_yet("TrainerService.PredictStream")
         yield  # makes this an asynchronous generator, which is what a stream of responses is
 
     async def ListLoadedModels(

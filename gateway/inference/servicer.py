@@ -25,7 +25,7 @@ class InferenceServicer(inference_service_pb2_grpc.InferenceServiceServicer):
         self, request_iterator: AsyncIterator[inference_pb2.PredictStreamRequest], context: Context
     ) -> AsyncIterator[inference_pb2.PredictStreamResponse]:
         """Not served yet."""
-        raise not_served_yet("visionmesh.v1.InferenceService/PredictStream")
+        raise not_served_yet("InferenceService.PredictStream")
         yield  # never reached: it makes this the stream that the contract declares
 
     async def ListLoadedModels(

@@ -164,26 +164,26 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
         )
 
     async def UpdateJob(self, request: training_pb2.UpdateJobRequest, context: Any) -> training_pb2.UpdateJobResponse:
-        raise not_served_yet("UpdateJob")
+        raise not_served_yet("TrainingService.UpdateJob")
 
     async def DeleteJob(self, request: training_pb2.DeleteJobRequest, context: Any) -> training_pb2.DeleteJobResponse:
-        raise not_served_yet("DeleteJob")
+        raise not_served_yet("TrainingService.DeleteJob")
 
     async def DownloadCheckpoint(
         self, request: training_pb2.DownloadCheckpointRequest, context: Any
     ) -> AsyncIterator[training_pb2.DownloadCheckpointResponse]:
-        raise not_served_yet("DownloadCheckpoint")
+        raise not_served_yet("TrainingService.DownloadCheckpoint")
         yield  # makes this the generator that a stream is
 
     async def ListValidationResults(
         self, request: training_pb2.ListValidationResultsRequest, context: Any
     ) -> training_pb2.ListValidationResultsResponse:
-        raise not_served_yet("ListValidationResults")
+        raise not_served_yet("TrainingService.ListValidationResults")
 
     async def ListValidationImages(
         self, request: training_pb2.ListValidationImagesRequest, context: Any
     ) -> training_pb2.ListValidationImagesResponse:
-        raise not_served_yet("ListValidationImages")
+        raise not_served_yet("TrainingService.ListValidationImages")
 
     def _watch(self, request: Any, kinds: set[str]) -> AsyncIterator[LiveEvent | int]:
         after = request.after_sequence if request.HasField("after_sequence") else None

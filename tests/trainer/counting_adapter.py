@@ -57,8 +57,8 @@ class CountingAdapter:
     def config_schema(self, task_type: str) -> ConfigSchema:
         return ConfigSchema((STEPS, STEP_SECONDS, ACCURACIES, ENDING), ())
 
-    def default_primary_metric(self, task_type: str) -> tuple[str, str]:
-        return "accuracy", "max"
+    def primary_metrics(self, task_type: str) -> Mapping[str, str]:
+        return {"accuracy": "max"}
 
     def check_pretrained(self, model_name: str) -> None:
         return

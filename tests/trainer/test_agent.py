@@ -73,8 +73,13 @@ async def test_a_run_is_told_once_in_order_and_ends_when_all_is_published(place:
     # The training sees its data and threads, and no secret.
     assert [line.message for line in lines if line.source == "stdout"] == ["secrets: []; images: 3; threads: 1"]
     assert [line.message for line in lines if line.source == "stderr"] == ["a warning"]
-    assert gateway.heartbeats > 0
     assert not any(b"mesh-token-of-the-tests" in path.read_bytes() for path in folder.path.iterdir() if path.is_file())
+
+
+async def test_a_run_with_nothing_to_tell_gives_signs_of_life(place: RunPlace) -> None:
+    place.start("run", epochs=1, steps=1, step_seconds=1.0)
+    await place.gateway.until(lambda: place.gateway.heartbeats >= 3)
+    assert (await place.ended("run")).outcome == COMPLETED
 
 
 async def test_a_killed_training_process_fails_the_run_and_names_the_signal(place: RunPlace) -> None:
