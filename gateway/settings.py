@@ -7,11 +7,14 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from rpc.logs import LogLevel
+from rpc.process import ENVIRONMENT_PREFIX, Address
+
 
 class GatewaySettings(BaseSettings):
     """All that can be set. Addresses are ``host:port``; port 0 takes any free one."""
 
-    model_config = SettingsConfigDict(env_prefix="VISIONMESH_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
 
     database_url: str = Field(
         "sqlite:///visionmesh.db", description="Database: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
@@ -19,10 +22,12 @@ class GatewaySettings(BaseSettings):
     migrate_on_start: bool = Field(True, description="Bring the database to the newest schema at start.")
     database_pool_size: int = Field(5, ge=1, le=100, description="Threads and connections for queries.")
     object_store_folder: Path = Field(Path("objects"), description="Folder of the object store.")
-    trainer_addresses: tuple[str, ...] = Field((), description="Addresses of the trainers, as a JSON list.")
-    public_address: str = Field("127.0.0.1:50051", description="Where the public services listen.")
-    mesh_address: str = Field("127.0.0.1:50052", description="Where run agents report; not for the public.")
-    mesh_token: SecretStr = Field(description="Secret shared by gateway and trainers. Required.", min_length=16)
+    trainer_addresses: tuple[Address, ...] = Field((), description="Addresses of the trainers, as a JSON list.")
+    public_address: Address = Field("127.0.0.1:50051", description="Where the public services listen.")
+    mesh_address: Address = Field("127.0.0.1:50052", description="Where run agents report; not for the public.")
+    mesh_token: SecretStr = Field(
+        description="Secret shared by gateway and trainers, at least 16 characters.", min_length=16
+    )
     token_file: Path | None = Field(
         None, description="Makes the user `owner` and writes a Bearer token of his here, readable by its owner alone."
     )
@@ -43,5 +48,7 @@ class GatewaySettings(BaseSettings):
     ring_events: int = Field(2048, ge=1, description="Newest events of a live job kept in memory for watchers.")
     upload_abandon_hours: float = Field(24.0, gt=0, description="Unfinished uploads idle this long are removed.")
     drain_seconds: float = Field(10.0, ge=0, description="Time for calls in progress to end at a stop, in seconds.")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
-    log_json: bool | None = Field(None, description="JSON log lines; unset: unless on a terminal.")
+    log_level: LogLevel = Field("info", description="Least important messages to log: debug, info, warning or error.")
+    log_json: bool | None = Field(
+        None, description="Log JSON (true) or readable lines (false); unset: readable on a terminal only."
+    )

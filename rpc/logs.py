@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Annotated, Literal
 
 import structlog
+from pydantic import BeforeValidator
+
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lambda level: str(level).lower())]
 
 
-def configure_logs(level: str = "INFO", json: bool | None = None) -> None:
-    """Send logs to standard error. ``json=None`` decides by whether that is a terminal."""
+def configure_logs(level: str = "info", json: bool | None = None) -> None:
+    """Send logs to standard error. ``json=None`` decides by whether that is a terminal; ``level`` as
+    in ``LogLevel``."""
     as_json = not sys.stderr.isatty() if json is None else json
     renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
     shared: list[structlog.typing.Processor] = [

@@ -9,11 +9,12 @@ import json
 import os
 import signal
 import sys
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn, TypeVar, cast
+from typing import Annotated, NoReturn, TypeVar, cast
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
@@ -21,6 +22,16 @@ from rpc.server import HealthyServer
 
 ENVIRONMENT_PREFIX = "VISIONMESH_"
 WRONG_SETTINGS = 2
+
+
+def _host_and_port(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    if not host or any(map(str.isspace, host)) or not (port.isascii() and port.isdigit() and int(port) < 1 << 16):
+        raise ValueError(f"{address!r} is not host:port, for example 127.0.0.1:50051")
+    return address
+
+
+Address = Annotated[str, AfterValidator(_host_and_port)]
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
@@ -50,7 +61,7 @@ def read_settings(settings: type[SettingsT], program: str, description: str) -> 
 def describe_settings(settings: type[BaseSettings]) -> str:
     """A line for each environment variable: its name, its meaning, its default."""
     lines = [_described(name, field) for name, field in settings.model_fields.items()]
-    return "environment:\n" + "\n".join(lines)
+    return "environment variables:\n" + "\n".join(lines)
 
 
 def refuse(program: str, problem: str) -> NoReturn:
@@ -109,13 +120,17 @@ def _describe_problems(settings: type[BaseSettings], error: ValidationError) -> 
         if problem["type"] == "missing":
             problems.append(f"{_variable(name)} is not set: {settings.model_fields[name].description}")
         else:
-            problems.append(f"{_variable(name)} is wrong: {problem['msg']}.")
+            problems.append(f"{_variable(name)} is wrong: {problem['msg'].removeprefix('Value error, ')}.")
     return " ".join(problems)
 
 
 def _described(name: str, field: FieldInfo) -> str:
     default = "required" if field.is_required() else f"default: {_shown(field.default)}"
-    return f"  {_variable(name)}\n      {field.description} ({default})"
+    indent = " " * 6
+    meaning = textwrap.wrap(
+        f"{field.description} ({default})", width=100, initial_indent=indent, subsequent_indent=indent
+    )
+    return "\n".join([f"  {_variable(name)}", *meaning])
 
 
 def _variable(name: str) -> str:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import importlib
-import json
 import logging
 import os
-import signal
 import sys
 import uuid
-from pathlib import Path
 from typing import NoReturn, cast
 
 import structlog
-from pydantic import ValidationError
 
 from rpc.interceptors import ErrorInterceptor, MeshAuthInterceptor
 from rpc.logs import configure_logs
+from rpc.process import AddressInUse, bind, listen_for_signals, loop_factory, read_settings, refuse, write_addresses
 from rpc.server import HealthyServer, create_server
 from storage.objects.errors import StoreUnavailable
 from storage.objects.open import open_store
@@ -28,7 +24,7 @@ from trainer.catalogue import Catalogue
 from trainer.predictors import PoolLimits, PredictorPool
 from trainer.runs.launcher import LocalLauncher
 from trainer.servicer import TrainerServicer
-from trainer.settings import TrainerSettings, describe_problems, describe_settings
+from trainer.settings import TrainerSettings
 from visionmesh.mesh.v1 import trainer_service_pb2, trainer_service_pb2_grpc
 
 logger = structlog.get_logger()
@@ -38,8 +34,6 @@ SERVICE = trainer_service_pb2.DESCRIPTOR.services_by_name["TrainerService"].full
 # How long a draining server still answers, so that those who watch its health can turn away first.
 NOTICE_SECONDS = 0.5
 
-_WRONG_SETTINGS = 2
-
 
 def main(adapter_path: str) -> None:
     """Serve the adapter at ``module:Class`` until SIGTERM or SIGINT; a second signal ends the process at once.
@@ -47,37 +41,25 @@ def main(adapter_path: str) -> None:
     Exits with code 2 and one line on standard error when the settings are wrong or what they name cannot be used.
     """
     program = f"python -m {adapter_path.partition('.')[0]}"
-    parser = argparse.ArgumentParser(
-        prog=program,
-        description="Serve a framework's trainings and predictions to a VisionMesh gateway.",
-        epilog=describe_settings(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    settings = read_settings(
+        TrainerSettings, program, "Serve a framework's trainings and predictions to a VisionMesh gateway."
     )
-    parser.parse_args()
-    try:
-        settings = TrainerSettings()
-    except ValidationError as error:
-        _refuse(program, describe_problems(error))
     configure_logs(settings.log_level, settings.log_json)
     try:
         settings.data_folder.mkdir(parents=True, exist_ok=True)
         store = open_store(str(settings.object_store_folder))
         cache = CheckpointCache(settings.checkpoint_cache_folder, store, settings.checkpoint_cache_bytes)
     except (OSError, StoreUnavailable) as error:
-        _refuse(program, f"A folder cannot be used: {error}")
+        refuse(program, f"A folder cannot be used: {error}")
     # Before any gRPC object and any thread exists: it may fork.
     launcher = LocalLauncher(settings, adapter_path)
     adapter = _load_adapter(adapter_path)
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(serve(settings, adapter, launcher, cache))
     except AddressInUse as error:
-        _refuse(program, str(error))
+        refuse(program, str(error))
     _exit_now()
-
-
-class AddressInUse(Exception):
-    """The address to listen on cannot be bound."""
 
 
 async def serve(settings: TrainerSettings, adapter: Adapter, launcher: LocalLauncher, cache: CheckpointCache) -> None:
@@ -100,12 +82,12 @@ async def serve(settings: TrainerSettings, adapter: Adapter, launcher: LocalLaun
         interceptors=[ErrorInterceptor(), MeshAuthInterceptor(settings.mesh_token.get_secret_value())],
         max_message_bytes=settings.max_message_bytes,
     )
-    address = _bind(served, settings.listen_address)
-    told_to_end = _listen_for_signals()
+    address = bind(served, settings.listen_address)
+    told_to_end = listen_for_signals()
     await served.serve()
     catalogue.start()
     if settings.address_file is not None:
-        _write_atomically(settings.address_file, json.dumps({"address": address}))
+        write_addresses(settings.address_file, {"address": address})
     logger.info("serving", framework=adapter.framework, address=address, slots=settings.slots)
     await told_to_end.wait()
     await _drain(settings, served, servicer, launcher)
@@ -128,49 +110,9 @@ async def _drain(
         await asyncio.to_thread(launcher.stop_all, settings.drain_seconds)
 
 
-def _bind(served: HealthyServer, listen_address: str) -> str:
-    """Bind the server and return its address, the port it was given included."""
-    try:
-        port = served.server.add_insecure_port(listen_address)
-    except RuntimeError as error:
-        raise AddressInUse(f"The address {listen_address} cannot be listened on.") from error
-    return f"{listen_address.rpartition(':')[0]}:{port}"
-
-
-def _listen_for_signals() -> asyncio.Event:
-    """Return an event that the first SIGTERM or SIGINT sets; the next one has its usual effect."""
-    loop = asyncio.get_running_loop()
-    told_to_end = asyncio.Event()
-
-    def end() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-        told_to_end.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end)
-    return told_to_end
-
-
 def _load_adapter(path: str) -> Adapter:
     module, _, name = path.partition(":")
     return cast(Adapter, getattr(importlib.import_module(module), name)())
-
-
-def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
-    """Return uvloop's event loop where it is installed."""
-    try:
-        uvloop = importlib.import_module("uvloop")
-    except ModuleNotFoundError:
-        return None
-    return cast(type[asyncio.AbstractEventLoop], uvloop.Loop)
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
 
 
 def _exit_now() -> NoReturn:
@@ -182,8 +124,3 @@ def _exit_now() -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
-
-
-def _refuse(program: str, problem: str) -> NoReturn:
-    sys.stderr.write(f"{program}: {problem}\n")
-    sys.exit(_WRONG_SETTINGS)

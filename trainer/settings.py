@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import os
-import textwrap
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-ENVIRONMENT_PREFIX = "VISIONMESH_"
+from rpc.logs import LogLevel
+from rpc.process import ENVIRONMENT_PREFIX, Address
 
 _GIB = 1 << 30
 _MIB = 1 << 20
-_HOST_AND_PORT = r"^[^\s]+:\d{1,5}$"
 
 # Pillow takes larger images for an attack and warns of them, whatever a server allows.
 _PILLOW_MAX_PIXELS = 89_478_485
-
-LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lambda level: str(level).lower())]
 
 
 class TrainerSettings(BaseSettings):
@@ -27,9 +23,8 @@ class TrainerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
 
-    listen_address: str = Field(
+    listen_address: Address = Field(
         default="127.0.0.1:50061",
-        pattern=_HOST_AND_PORT,
         description="Address to serve on, host:port; port 0 takes a free one.",
     )
     address_file: Path | None = Field(
@@ -37,10 +32,11 @@ class TrainerSettings(BaseSettings):
     )
     data_folder: Path = Field(description="Folder for runs and caches; each trainer server needs its own.")
     object_store_folder: Path = Field(description="Folder of the object store, shared with the gateway.")
-    mesh_token: SecretStr = Field(min_length=1, description="Secret that gateway, trainers and run agents share.")
-    mesh_target: str = Field(
+    mesh_token: SecretStr = Field(
+        min_length=16, description="Secret that gateway, trainers and run agents share, at least 16 characters."
+    )
+    mesh_target: Address = Field(
         default="127.0.0.1:50052",
-        pattern=_HOST_AND_PORT,
         description="The gateway's mesh address, where run agents publish their events.",
     )
     slots: int = Field(default=1, ge=0, description="Runs at once; 0 serves predictions only.")
@@ -100,37 +96,3 @@ class TrainerSettings(BaseSettings):
     def threads_per_prediction(self) -> int:
         """Compute threads of one prediction."""
         return max(1, (os.cpu_count() or 1) // self.predictor_threads)
-
-
-def describe_settings() -> str:
-    """Return a text that lists every environment variable with its meaning and default."""
-    lines = ["environment variables:"]
-    for name, field in TrainerSettings.model_fields.items():
-        default = "required" if field.is_required() else f"default: {_shown(field.default)}"
-        lines.append(f"  {_variable(name)}")
-        lines.extend(
-            textwrap.wrap(
-                f"{field.description} ({default})", width=100, initial_indent=" " * 6, subsequent_indent=" " * 6
-            )
-        )
-    return "\n".join(lines)
-
-
-def describe_problems(error: ValidationError) -> str:
-    """Return one line that names every variable that is missing or wrong; values are not repeated."""
-    problems = []
-    for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        name = str(problem["loc"][0]) if problem["loc"] else ""
-        if problem["type"] == "missing":
-            problems.append(f"{_variable(name)} is not set: {TrainerSettings.model_fields[name].description}")
-        else:
-            problems.append(f"{_variable(name)} is wrong: {problem['msg']}.")
-    return " ".join(problems)
-
-
-def _variable(name: str) -> str:
-    return f"{ENVIRONMENT_PREFIX}{name.upper()}"
-
-
-def _shown(value: object) -> str:
-    return "unset" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.cli.stand_in_parts import make_checkout
@@ -49,8 +50,7 @@ def until(happened: Callable[[], bool], seconds: float = 30.0) -> None:
 
 
 def alive(pid: int) -> bool:
-    status = subprocess.run(["ps", "-p", str(pid), "-o", "stat="], capture_output=True, text=True, check=False).stdout
-    return bool(status.strip()) and not status.startswith("Z")
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def answers(mesh: EmbeddedMesh) -> bool:

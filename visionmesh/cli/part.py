@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from visionmesh.cli.mesh_folder import MeshFolder
 
@@ -107,23 +107,12 @@ class Part:
         Trainings under way are not touched: their agents find the gateway again.
         """
         try:
-            pid = int(self._folder.pid_file(self.name).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+            process = psutil.Process(int(self._folder.pid_file(self.name).read_text(encoding="utf-8")))
+            if process.cmdline()[-4:] != ["-X", f"{_MARK}={self._folder.root}", "-m", self.name]:
+                return False
+            # SIGTERM would ask a trainer to stop its trainings; killed, it leaves them to its successor.
+            process.kill()
+        except (FileNotFoundError, ValueError, psutil.NoSuchProcess, psutil.AccessDenied):
             return False
-        if not self._is_ours(pid):
-            return False
-        # SIGTERM would ask a trainer to stop its trainings; killed, it leaves them to its successor.
-        os.kill(pid, signal.SIGKILL)
-        deadline = time.monotonic() + _LEFTOVER_SECONDS
-        while _shown(pid, "stat")[:1] not in ("", "Z") and time.monotonic() < deadline:
-            time.sleep(0.05)
+        psutil.wait_procs([process], timeout=_LEFTOVER_SECONDS)
         return True
-
-    def _is_ours(self, pid: int) -> bool:
-        return _shown(pid, "args").endswith(f"-X {_MARK}={self._folder.root} -m {self.name}")
-
-
-def _shown(pid: int, what: str) -> str:
-    """What ``ps`` shows of a process; empty when there is none."""
-    command = ["ps", "-ww", "-p", str(pid), "-o", f"{what}="]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
