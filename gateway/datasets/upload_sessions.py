@@ -51,8 +51,8 @@ class UploadSessions:
         """Add files to a dataset, yielding each when it is durable and recorded; those stay whatever comes after."""
         await self._check_open(user_id, dataset_id)
 
-        async def keep(file: ReceivedFile) -> None:
-            await self._record_file(dataset_id, file)
+        async def keep(files: Sequence[ReceivedFile]) -> None:
+            await self._record_files(dataset_id, files)
 
         async with self._inventory(dataset_id) as inventory:
             receiver = FileReceiver(self._store, self._threads, dataset_id, inventory, keep)
@@ -73,8 +73,8 @@ class UploadSessions:
         dataset_id = new_id("ds")
         received: list[ReceivedFile] = []
 
-        async def keep(file: ReceivedFile) -> None:
-            received.append(file)
+        async def keep(files: Sequence[ReceivedFile]) -> None:
+            received.extend(files)
 
         receiver = FileReceiver(self._store, self._threads, dataset_id, Inventory(self._limits), keep)
         try:
@@ -113,11 +113,11 @@ class UploadSessions:
         files = await self._database.read(lambda session: DatasetRepository(session).all_files(dataset_id))
         return Inventory(self._limits, ((file.path, file.size_bytes) for file in files))
 
-    async def _record_file(self, dataset_id: str, file: ReceivedFile) -> None:
+    async def _record_files(self, dataset_id: str, files: Sequence[ReceivedFile]) -> None:
         def record(session: Session) -> None:
             datasets = DatasetRepository(session)
             datasets.change_state(dataset_id, ("FAILED",), "UPLOADING", failure=None, analyzed_files=0)
-            datasets.add_file(_row(dataset_id, file))
+            datasets.add_files(dataset_id, _rows(dataset_id, files))
 
         await self._database.write(record)
 
@@ -131,12 +131,14 @@ def _record_all(
 ) -> Dataset:
     datasets = DatasetRepository(session)
     datasets.add(new_record(dataset_id, user_id, new))
-    for file in files:
-        datasets.add_file(_row(dataset_id, file))
+    datasets.add_files(dataset_id, _rows(dataset_id, files))
     dataset = datasets.change_state(dataset_id, ("UPLOADING",), "ANALYZING")
     assert dataset is not None  # made above, in this transaction
     return dataset
 
 
-def _row(dataset_id: str, file: ReceivedFile) -> DatasetFile:
-    return DatasetFile(dataset_id=dataset_id, path=file.path, size_bytes=file.size_bytes, sha256=file.sha256)
+def _rows(dataset_id: str, files: Sequence[ReceivedFile]) -> list[DatasetFile]:
+    return [
+        DatasetFile(dataset_id=dataset_id, path=file.path, size_bytes=file.size_bytes, sha256=file.sha256)
+        for file in files
+    ]

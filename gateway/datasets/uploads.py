@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from concurrent.futures import Executor
+from contextlib import aclosing
 
 from gateway.datasets.errors import file_mismatch
 from gateway.datasets.files import FileAnnouncement, Part, ReceivedFile
+from gateway.datasets.incoming import IncomingFile, checked
 from gateway.datasets.inventory import Inventory
 from gateway.datasets.waiting import in_thread, run_to_end
 from rpc.errors import invalid_request
 from storage.database.errors import FileExists
 from storage.objects import keys
-from storage.objects.digest import is_sha256
-from storage.objects.errors import InvalidKey, ObjectMismatch
-from storage.objects.paths import InvalidPath, normalize
-from storage.objects.store import ObjectInfo, ObjectStore, ObjectWriter
+from storage.objects.store import ObjectStore
 from visionmesh.errors import Violation
 
-MAX_CHUNK_BYTES = 1 << 20
-FLUSH_BYTES = 1 << 20
+# Files of one stream that may be on their way from memory to the disk: a sync takes longer than a small file.
+FILES_IN_FLIGHT = 16
+
+Storing = asyncio.Task[ReceivedFile]
 
 
 class FileReceiver:
-    """Puts the files of one stream together, one after the other.
+    """Puts the files of one stream together, one after the other, and stores several at once.
 
-    A chunk is on its way to the disk before the next is asked for, so a slow disk slows the sender down. ``keep``
-    makes a stored file part of its dataset; when it raises, the object goes again.
+    Chunks of a large file are on their way to the disk before the next is asked for, and only so many files wait to
+    be stored, so a slow disk slows the sender down. ``keep`` makes stored files part of their dataset, all or none;
+    the objects of files that were not kept go again.
     """
 
     def __init__(
@@ -35,7 +39,7 @@ class FileReceiver:
         threads: Executor,
         dataset_id: str,
         inventory: Inventory,
-        keep: Callable[[ReceivedFile], Awaitable[None]],
+        keep: Callable[[Sequence[ReceivedFile]], Awaitable[None]],
     ) -> None:
         self._store = store
         self._threads = threads
@@ -44,149 +48,147 @@ class FileReceiver:
         self._keep = keep
 
     async def receive(self, parts: AsyncIterator[Part]) -> AsyncGenerator[ReceivedFile, None]:
-        """Yield each file when it is stored and kept. A file that is not whole leaves nothing.
+        """Yield each file when it is stored and kept, in the order of the stream; one that is not whole leaves nothing.
 
+        What is wrong with a file is raised after all files before it are kept, and nothing that follows it is.
         Raises INVALID_REQUEST, FILE_EXISTS, FILE_MISMATCH and what ``keep`` raises.
         """
-        current: _IncomingFile | None = None
-        stored: ReceivedFile | None = None
+        slots = asyncio.Semaphore(FILES_IN_FLIGHT)
+        # None: the stream has ended, for better or worse.
+        queue: asyncio.Queue[Storing | None] = asyncio.Queue()
+        reader = asyncio.create_task(self._read(parts, slots, queue))
+        unkept: deque[Storing] = deque()
+        try:
+            ended = False
+            while not ended:
+                arrived = [await queue.get(), *_rest(queue)]
+                ended = arrived[-1] is None
+                unkept.extend(task for task in arrived if task is not None)
+                stored, wrong = await _in_order(unkept)
+                # One transaction for all that wait: with many small files it is what takes the time.
+                async with aclosing(self._keep_all(stored, unkept)) as groups:
+                    async for group in groups:
+                        for file in group:
+                            slots.release()
+                            yield file
+                if wrong is not None:
+                    raise wrong
+            await reader
+        finally:
+            reader.cancel()
+            await run_to_end(self._drop_unkept(reader, queue, unkept))
+
+    async def _read(
+        self, parts: AsyncIterator[Part], slots: asyncio.Semaphore, queue: asyncio.Queue[Storing | None]
+    ) -> None:
+        """Put the storing of each file into ``queue`` when its last byte is there, and None at the end."""
+        current: IncomingFile | None = None
+        last: FileAnnouncement | None = None
         try:
             async for part in parts:
                 if isinstance(part, FileAnnouncement):
                     if current is not None:
                         raise current.cut_short("the next file began before this one was complete")
-                    current = self._begin(part)
+                    current, last = self._begin(part), part
                 elif current is not None:
                     await current.take(part)
                 elif part:
-                    raise _stray_chunk(stored, part)
+                    raise _stray_chunk(last, part)
                 if current is not None and current.complete:
-                    whole, current = current, None
-                    stored = await run_to_end(self._store_whole(whole))
-                    yield stored
+                    await slots.acquire()
+                    queue.put_nowait(asyncio.create_task(self._store_whole(current)))
+                    current = None
             if current is not None:
                 raise current.cut_short("the stream ended in the middle of the file")
         finally:
             if current is not None:
                 await run_to_end(self._drop(current))
+            queue.put_nowait(None)
 
-    def _begin(self, announced: FileAnnouncement) -> _IncomingFile:
-        file = _checked(announced)
+    def _begin(self, announced: FileAnnouncement) -> IncomingFile:
+        file = checked(announced)
         self._inventory.claim(file.path, file.size_bytes)
-        return _IncomingFile(self._store, self._threads, keys.dataset_file(self._dataset_id, file.path), file)
+        return IncomingFile(self._store, self._threads, keys.dataset_file(self._dataset_id, file.path), file)
 
-    async def _store_whole(self, incoming: _IncomingFile) -> ReceivedFile:
-        """Commit and keep; on any failure the path is free again and no object stays."""
-        path = incoming.announced.path
+    async def _store_whole(self, incoming: IncomingFile) -> ReceivedFile:
+        """Verify and store; on any failure the path is free again and no object stays."""
         try:
             info = await incoming.commit()
-            file = ReceivedFile(path, info.size_bytes, info.sha256)
-            try:
-                await self._keep(file)
-            except FileExists:
-                raise  # another gateway recorded the path meanwhile: the object is its record's
-            except BaseException:
-                await in_thread(self._threads, self._store.delete, info.key)
-                raise
         except BaseException:
             await self._drop(incoming)
             raise
-        return file
+        return ReceivedFile(incoming.announced.path, info.size_bytes, info.sha256)
 
-    async def _drop(self, incoming: _IncomingFile) -> None:
+    async def _drop(self, incoming: IncomingFile) -> None:
         self._inventory.release(incoming.announced.path)
         await incoming.abort()
 
+    async def _keep_all(
+        self, files: Sequence[ReceivedFile], unkept: deque[Storing]
+    ) -> AsyncGenerator[Sequence[ReceivedFile], None]:
+        """Keep the files and yield them: all at once, or one by one where one of them turns out to be there already."""
+        groups = deque([files] if files else [])
+        while groups:
+            group = groups.popleft()
+            try:
+                await run_to_end(self._keep_group(group, unkept))
+            except FileExists:
+                if len(group) == 1:
+                    raise
+                groups.extend([file] for file in group)
+            else:
+                yield group
 
-class _IncomingFile:
-    """A file on its way in: counted as it comes, written in a thread by the megabyte."""
-
-    def __init__(self, store: ObjectStore, threads: Executor, key: str, announced: FileAnnouncement) -> None:
-        self.announced = announced
-        self._store = store
-        self._threads = threads
-        self._key = key
-        self._received = 0
-        self._buffer = bytearray()
-        self._writer: ObjectWriter | None = None
-
-    @property
-    def complete(self) -> bool:
-        """Whether as many bytes came as were announced."""
-        return self._received == self.announced.size_bytes
-
-    async def take(self, chunk: bytes) -> None:
-        """Take the next bytes. Raises FILE_MISMATCH when they are more than announced."""
-        if len(chunk) > MAX_CHUNK_BYTES:
-            wrong = f"of {self.announced.path!r}: {len(chunk)} bytes; a chunk may have at most {MAX_CHUNK_BYTES}"
-            raise invalid_request([Violation("chunk", wrong)])
-        self._received += len(chunk)
-        if self._received > self.announced.size_bytes:
-            raise self._wrong_size("it is longer than announced")
-        self._buffer += chunk
-        if len(self._buffer) >= FLUSH_BYTES and not self.complete:
-            await in_thread(self._threads, self._write)
-
-    async def commit(self) -> ObjectInfo:
-        """Verify and store. Raises FILE_MISMATCH; INVALID_REQUEST when the store can have no such path."""
+    async def _keep_group(self, group: Sequence[ReceivedFile], unkept: deque[Storing]) -> None:
         try:
-            return await in_thread(self._threads, self._commit)
-        except ObjectMismatch as error:
-            found = error.found.removeprefix("sha256 ")
-            story = "its bytes are not those announced; nothing of it was kept"
-            raise file_mismatch(self.announced.path, "sha256", self.announced.sha256, found, story) from error
-        except InvalidKey as error:
-            wrong = f"{self.announced.path!r} cannot be stored: its key {error.why}"
-            raise invalid_request([Violation("header.path", wrong)]) from error
+            await self._keep(group)
+        except FileExists as error:
+            if len(group) == 1:
+                # Another gateway recorded the path meanwhile: the object is its record's.
+                unkept.popleft()
+                self._inventory.release(error.path)
+            raise
+        for _ in group:
+            unkept.popleft()
 
-    async def abort(self) -> None:
-        """Drop what was written."""
-        if self._writer is not None:
-            await in_thread(self._threads, self._writer.abort)
+    async def _drop_unkept(
+        self, reader: asyncio.Task[None], queue: asyncio.Queue[Storing | None], unkept: Iterable[Storing]
+    ) -> None:
+        """Remove the objects that no record names, when the reader, which has been told to end, has ended."""
+        await asyncio.gather(reader, return_exceptions=True)
+        for storing in (*unkept, *_rest(queue)):
+            if storing is not None:
+                await self._forget(storing)
 
-    def cut_short(self, story: str) -> Exception:
-        """FILE_MISMATCH for a file that ended too early."""
-        return self._wrong_size(story)
-
-    def _wrong_size(self, story: str) -> Exception:
-        expected, received = str(self.announced.size_bytes), str(self._received)
-        story += "; nothing of it was kept"
-        return file_mismatch(self.announced.path, "size_bytes", expected, received, story)
-
-    def _write(self) -> ObjectWriter:
-        if self._writer is None:
-            self._writer = self._store.writer(
-                self._key, size_bytes=self.announced.size_bytes, sha256=self.announced.sha256 or None
-            )
-        self._writer.write(bytes(self._buffer))
-        self._buffer.clear()
-        return self._writer
-
-    def _commit(self) -> ObjectInfo:
-        return self._write().commit()
+    async def _forget(self, storing: Storing) -> None:
+        [outcome] = await asyncio.gather(storing, return_exceptions=True)
+        if isinstance(outcome, ReceivedFile):
+            await in_thread(self._threads, self._store.delete, keys.dataset_file(self._dataset_id, outcome.path))
+            self._inventory.release(outcome.path)
 
 
-def _checked(announced: FileAnnouncement) -> FileAnnouncement:
-    """The announcement with its path normalised and its digest in lower case. Raises INVALID_REQUEST."""
-    violations: list[Violation] = []
-    path, sha256 = announced.path, announced.sha256.lower()
-    try:
-        path = normalize(path)
-    except InvalidPath as error:
-        violations.append(Violation("header.path", str(error)))
-    if announced.size_bytes < 0:
-        violations.append(Violation("header.size_bytes", f"of {path!r}: must not be negative: {announced.size_bytes}"))
-    if sha256 and not is_sha256(sha256):
-        violations.append(Violation("header.sha256", f"of {path!r}: must be 64 hexadecimal digits, or empty"))
-    if violations:
-        raise invalid_request(violations)
-    return FileAnnouncement(path, announced.size_bytes, sha256)
+def _rest(queue: asyncio.Queue[Storing | None]) -> list[Storing | None]:
+    """All that lies in the queue now."""
+    return [queue.get_nowait() for _ in range(queue.qsize())]
 
 
-def _stray_chunk(stored: ReceivedFile | None, chunk: bytes) -> Exception:
+async def _in_order(tasks: Collection[Storing]) -> tuple[list[ReceivedFile], BaseException | None]:
+    """The files stored up to the first that could not be, and why it could not."""
+    stored: list[ReceivedFile] = []
+    if tasks:
+        # Unlike gather, it leaves the tasks alone when this call is cancelled.
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if (wrong := task.exception()) is not None:
+            return stored, wrong
+        stored.append(task.result())
+    return stored, None
+
+
+def _stray_chunk(last: FileAnnouncement | None, chunk: bytes) -> Exception:
     """Bytes that belong to no file: too many for the last one, or sent before the first header."""
-    if stored is None:
+    if last is None:
         return invalid_request([Violation("chunk", "came before any header; send the file's header first")])
-    expected, received = str(stored.size_bytes), str(stored.size_bytes + len(chunk))
+    expected, received = str(last.size_bytes), str(last.size_bytes + len(chunk))
     story = "more bytes came after it was complete; it stays as it was acknowledged"
-    return file_mismatch(stored.path, "size_bytes", expected, received, story)
+    return file_mismatch(last.path, "size_bytes", expected, received, story)

@@ -12,12 +12,13 @@ from sqlalchemy.orm import Session
 
 from storage.database.errors import FileExists, StateChanged
 from storage.database.pages import Page, fetch_page
-from storage.database.statements import has_tags, insert_new, matches_text, update_one
+from storage.database.statements import has_tags, matches_text, update_one
 from storage.database.tables import Dataset, DatasetFile, DatasetProblem, TrainingJob, now
 
 SHARED_VISIBILITIES = ("PROJECT", "PUBLIC")
 OPEN_STATES = ("UPLOADING", "FAILED")  # a dataset takes files only in these
 ACTIVE_JOB_STATES = ("QUEUED", "PREPARING", "RUNNING", "STOPPING")
+_PATHS_PER_QUERY = 500
 
 
 @dataclass(frozen=True)
@@ -103,30 +104,28 @@ class DatasetRepository:
         active = exists().where(TrainingJob.dataset_id == dataset_id, TrainingJob.state.in_(ACTIVE_JOB_STATES))
         return bool(self._session.scalar(select(active)))
 
-    def add_file(self, file: DatasetFile) -> DatasetFile:
-        """Records a file that arrived whole and counts it in its dataset.
+    def add_files(self, dataset_id: str, files: Sequence[DatasetFile]) -> None:
+        """Records files that arrived whole, of different paths, and counts them in their dataset; all or none.
 
         Raises FileExists for a path that is there, StateChanged when the dataset takes no files (any more).
         """
         # The row stays locked to the end of the transaction, so a finalise comes before or after, never between.
-        state = self._session.scalar(select(Dataset.state).where(Dataset.id == file.dataset_id).with_for_update())
+        state = self._session.scalar(select(Dataset.state).where(Dataset.id == dataset_id).with_for_update())
         if state not in OPEN_STATES:
             raise StateChanged(state or "")
-        stored = insert_new(self._session, file)
-        if stored is None:
-            raise FileExists(file.path)
+        for start in range(0, len(files), _PATHS_PER_QUERY):
+            paths = [file.path for file in files[start : start + _PATHS_PER_QUERY]]
+            taken = select(DatasetFile.path).where(DatasetFile.dataset_id == dataset_id, DatasetFile.path.in_(paths))
+            if (path := self._session.scalar(taken.limit(1))) is not None:
+                raise FileExists(path)
+        self._session.add_all(files)
         counted = {
-            "file_count": Dataset.file_count + 1,
-            "total_size_bytes": Dataset.total_size_bytes + stored.size_bytes,
+            "file_count": Dataset.file_count + len(files),
+            "total_size_bytes": Dataset.total_size_bytes + sum(file.size_bytes for file in files),
             "update_time": now(),
         }
-        update_one(self._session, Dataset, Dataset.id == stored.dataset_id, changes=counted)
-        return stored
-
-    def has_file(self, dataset_id: str, path: str) -> bool:
-        """Whether the dataset holds a file of that path."""
-        found = exists().where(DatasetFile.dataset_id == dataset_id, DatasetFile.path == path)
-        return bool(self._session.scalar(select(found)))
+        self._session.flush()
+        update_one(self._session, Dataset, Dataset.id == dataset_id, changes=counted)
 
     def list_files(self, dataset_id: str, page_size: int, page_token: str) -> Page[DatasetFile]:
         """The files by path. Raises InvalidPageToken."""

@@ -125,7 +125,7 @@ async def test_files_are_counted_once(database: Database, user_id: str) -> None:
 
     async def upload(path: str) -> None:
         file = builders.dataset_file(dataset.id, path, size_bytes=5)
-        await database.write(lambda session: DatasetRepository(session).add_file(file))
+        await database.write(lambda session: DatasetRepository(session).add_files(dataset.id, [file]))
 
     await asyncio.gather(*(upload(f"{number:02}.png") for number in range(20)))
     with pytest.raises(FileExists) as caught:
@@ -135,8 +135,23 @@ async def test_files_are_counted_once(database: Database, user_id: str) -> None:
     assert stored is not None
     assert (stored.file_count, stored.total_size_bytes) == (20, 100)
     assert stored.update_time > dataset.update_time
-    assert await database.read(lambda session: DatasetRepository(session).has_file(dataset.id, "03.png"))
-    assert not await database.read(lambda session: DatasetRepository(session).has_file(dataset.id, "3.png"))
+
+
+async def test_files_come_all_or_none(database: Database, user_id: str) -> None:
+    dataset = builders.dataset(user_id)
+    await add(database, dataset)
+
+    async def upload(*numbers: int) -> None:
+        files = [builders.dataset_file(dataset.id, f"{number:04}.png", size_bytes=2) for number in numbers]
+        await database.write(lambda session: DatasetRepository(session).add_files(dataset.id, files))
+
+    await upload(*range(1200))
+    with pytest.raises(FileExists) as caught:
+        await upload(*range(1199, 2400))
+    assert caught.value.path == "1199.png"
+    stored = await database.read(lambda session: DatasetRepository(session).get(dataset.id))
+    files = await database.read(lambda session: DatasetRepository(session).all_files(dataset.id))
+    assert stored is not None and (stored.file_count, stored.total_size_bytes, len(files)) == (1200, 2400, 1200)
 
 
 async def test_a_service_may_go_on_after_a_repeated_file(database: Database, user_id: str) -> None:
@@ -145,9 +160,9 @@ async def test_a_service_may_go_on_after_a_repeated_file(database: Database, use
 
     def work(session: Session) -> None:
         datasets = DatasetRepository(session)
-        datasets.add_file(builders.dataset_file(dataset.id, "a.png"))
+        datasets.add_files(dataset.id, [builders.dataset_file(dataset.id, "a.png")])
         with pytest.raises(FileExists):
-            datasets.add_file(builders.dataset_file(dataset.id, "a.png"))
+            datasets.add_files(dataset.id, [builders.dataset_file(dataset.id, "a.png")])
 
     await database.write(work)
     stored = await database.read(lambda session: DatasetRepository(session).get(dataset.id))
@@ -160,11 +175,13 @@ async def test_a_closed_dataset_takes_no_files(database: Database, user_id: str,
     await add(database, dataset)
     with pytest.raises(StateChanged) as caught:
         await database.write(
-            lambda session: DatasetRepository(session).add_file(builders.dataset_file(dataset.id, "a"))
+            lambda session: DatasetRepository(session).add_files(dataset.id, [builders.dataset_file(dataset.id, "a")])
         )
     assert caught.value.state == state
     with pytest.raises(StateChanged, match="gone"):
-        await database.write(lambda session: DatasetRepository(session).add_file(builders.dataset_file("ds_0", "a")))
+        await database.write(
+            lambda session: DatasetRepository(session).add_files("ds_0", [builders.dataset_file("ds_0", "a")])
+        )
 
 
 async def test_files_are_listed_by_path_with_their_splits(database: Database, user_id: str) -> None:
@@ -174,7 +191,7 @@ async def test_files_are_listed_by_path_with_their_splits(database: Database, us
     def work(session: Session) -> None:
         datasets = DatasetRepository(session)
         for path in ("b/2.png", "a/1.png", "c/3.png"):
-            datasets.add_file(builders.dataset_file(dataset.id, path))
+            datasets.add_files(dataset.id, [builders.dataset_file(dataset.id, path)])
         datasets.assign_splits(dataset.id, {"b/2.png": ("TRAIN", "b"), "a/1.png": ("VAL", "a")})
         datasets.assign_splits(dataset.id, {})
 
@@ -248,7 +265,7 @@ async def test_a_deleted_dataset_takes_its_rows_along(database: Database, user_i
     def fill(session: Session) -> None:
         datasets = DatasetRepository(session)
         datasets.add(dataset)
-        datasets.add_file(builders.dataset_file(dataset.id, "a.png"))
+        datasets.add_files(dataset.id, [builders.dataset_file(dataset.id, "a.png")])
         datasets.replace_problems(dataset.id, [DatasetProblem(kind="K", severity="ERROR", message="m")])
 
     await database.write(fill)
