@@ -15,7 +15,7 @@ from storage.objects.errors import ObjectNotFound
 from storage.objects.store import ObjectStore
 
 # Only formats that hold pictures and need no other program to be read. MPO comes in as JPEG, as Pillow has it.
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 
 # What Pillow's decoders are known to raise on broken or hostile bytes.
 UNREADABLE = (

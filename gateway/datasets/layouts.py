@@ -13,7 +13,7 @@ from gateway.datasets.problems import ERROR, WARNING, Problem
 
 SPLITS = ("train", "val", "test")
 ANNOTATIONS = "annotations.json"
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)

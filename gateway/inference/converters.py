@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
+from gateway.checkpoints import checkpoint_ref
 from storage.database.tables import Checkpoint
-from visionmesh.mesh.v1 import run_pb2, trainer_pb2
-from visionmesh.v1 import checkpoint_pb2, inference_pb2
+from visionmesh.mesh.v1 import trainer_pb2
+from visionmesh.v1 import inference_pb2
 
 DEFAULT_TOP_K = 5
 DEFAULT_MAX_DETECTIONS = 300
-
-
-def checkpoint_ref(record: Checkpoint) -> run_pb2.CheckpointRef:
-    """Where a trainer finds the bytes of a checkpoint."""
-    return run_pb2.CheckpointRef(
-        checkpoint_id=record.id,
-        job_id=record.job_id,
-        storage_path=record.storage_path,
-        files=[
-            checkpoint_pb2.CheckpointFile(name=file["name"], size_bytes=file["size_bytes"], sha256=file["sha256"])
-            for file in record.files
-        ],
-        digest=record.digest,
-        epoch=record.epoch,
-    )
 
 
 def trainer_request(request: inference_pb2.PredictRequest, checkpoint: Checkpoint) -> trainer_pb2.PredictRequest:

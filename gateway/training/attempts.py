@@ -6,13 +6,14 @@ from typing import Any
 
 from google.protobuf import json_format
 
+from gateway.checkpoints import checkpoint_ref
 from gateway.enums import ATTEMPT_OUTCOMES, METRIC_MODES, TASK_TYPES
 from gateway.events.log import JobTransaction
 from storage.database.ids import new_id
 from storage.database.projections import CheckpointRepository, roll_back
 from storage.database.tables import Checkpoint, Run, TrainingJob, now
 from visionmesh.mesh.v1 import run_pb2
-from visionmesh.v1 import checkpoint_pb2, common_pb2, event_pb2
+from visionmesh.v1 import common_pb2, event_pb2
 
 
 def begin_attempt(transaction: JobTransaction, trainer_address: str) -> run_pb2.RunSpec:
@@ -122,15 +123,3 @@ def run_spec(job: TrainingJob, source: Checkpoint | None) -> run_pb2.RunSpec:
     if source is not None:
         spec.resume_from.CopyFrom(checkpoint_ref(source))
     return spec
-
-
-def checkpoint_ref(checkpoint: Checkpoint) -> run_pb2.CheckpointRef:
-    """Where the bytes of a checkpoint lie, as trainers are told."""
-    return run_pb2.CheckpointRef(
-        checkpoint_id=checkpoint.id,
-        job_id=checkpoint.job_id,
-        storage_path=checkpoint.storage_path,
-        files=[checkpoint_pb2.CheckpointFile(**file) for file in checkpoint.files],
-        digest=checkpoint.digest,
-        epoch=checkpoint.epoch,
-    )

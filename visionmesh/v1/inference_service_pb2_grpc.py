@@ -59,7 +59,7 @@ class InferenceServiceServicer:
     def Predict(self, request, context):
         """Predicts one image. The first call on a checkpoint loads it; later ones find it in memory. Reasons:
         JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT, INVALID_REQUEST, IMAGE_UNREADABLE, IMAGE_TOO_LARGE,
-        FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, BUSY, STORAGE_CORRUPT.
+        FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, BUSY, STORAGE_CORRUPT, MESSAGE_TOO_LARGE, NOT_SERVED_YET (a file of a dataset).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

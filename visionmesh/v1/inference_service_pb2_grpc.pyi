@@ -36,7 +36,7 @@ class InferenceServiceStub:
     Predict: _grpc.UnaryUnaryMultiCallable[_inference_pb2.PredictRequest, _inference_pb2.PredictResponse]
     """Predicts one image. The first call on a checkpoint loads it; later ones find it in memory. Reasons:
     JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT, INVALID_REQUEST, IMAGE_UNREADABLE, IMAGE_TOO_LARGE,
-    FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, BUSY, STORAGE_CORRUPT.
+    FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, BUSY, STORAGE_CORRUPT, MESSAGE_TOO_LARGE, NOT_SERVED_YET (a file of a dataset).
     """
     PredictStream: _grpc.StreamStreamMultiCallable[_inference_pb2.PredictStreamRequest, _inference_pb2.PredictStreamResponse]
     """Predicts many images in order, each answered or failed alone. Reasons: NOT_SERVED_YET."""
@@ -51,7 +51,7 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     Predict: _aio.UnaryUnaryMultiCallable[_inference_pb2.PredictRequest, _inference_pb2.PredictResponse]  # type: ignore[assignment]
     """Predicts one image. The first call on a checkpoint loads it; later ones find it in memory. Reasons:
     JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT, INVALID_REQUEST, IMAGE_UNREADABLE, IMAGE_TOO_LARGE,
-    FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, BUSY, STORAGE_CORRUPT.
+    FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, BUSY, STORAGE_CORRUPT, MESSAGE_TOO_LARGE, NOT_SERVED_YET (a file of a dataset).
     """
     PredictStream: _aio.StreamStreamMultiCallable[_inference_pb2.PredictStreamRequest, _inference_pb2.PredictStreamResponse]  # type: ignore[assignment]
     """Predicts many images in order, each answered or failed alone. Reasons: NOT_SERVED_YET."""
@@ -69,7 +69,7 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_inference_pb2.PredictResponse, _abc.Awaitable[_inference_pb2.PredictResponse]]:
         """Predicts one image. The first call on a checkpoint loads it; later ones find it in memory. Reasons:
         JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT, INVALID_REQUEST, IMAGE_UNREADABLE, IMAGE_TOO_LARGE,
-        FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, BUSY, STORAGE_CORRUPT.
+        FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, BUSY, STORAGE_CORRUPT, MESSAGE_TOO_LARGE, NOT_SERVED_YET (a file of a dataset).
         """
 
     @_abc_1.abstractmethod

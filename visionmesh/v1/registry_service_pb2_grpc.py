@@ -74,7 +74,7 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """Lists models of every framework within reach. Reasons: INVALID_REQUEST.
+        """Lists models of every framework within reach. Reasons: INVALID_REQUEST, FRAMEWORK_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

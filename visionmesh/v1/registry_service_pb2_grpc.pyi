@@ -36,7 +36,7 @@ class RegistryServiceStub:
     ListFrameworks: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListFrameworksRequest, _registry_pb2.ListFrameworksResponse]
     """Lists frameworks with versions, tasks, healthy trainers and free slots. A trainer that is down is reported."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListModelsRequest, _registry_pb2.ListModelsResponse]
-    """Lists models of every framework within reach. Reasons: INVALID_REQUEST."""
+    """Lists models of every framework within reach. Reasons: INVALID_REQUEST, FRAMEWORK_NOT_FOUND."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetModelRequest, _registry_pb2.GetModelResponse]
     """Gets one model. Reasons: FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, MODEL_NOT_FOUND."""
     GetConfigSchema: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetConfigSchemaRequest, _registry_pb2.GetConfigSchemaResponse]
@@ -54,7 +54,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     ListFrameworks: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListFrameworksRequest, _registry_pb2.ListFrameworksResponse]  # type: ignore[assignment]
     """Lists frameworks with versions, tasks, healthy trainers and free slots. A trainer that is down is reported."""
     ListModels: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListModelsRequest, _registry_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Lists models of every framework within reach. Reasons: INVALID_REQUEST."""
+    """Lists models of every framework within reach. Reasons: INVALID_REQUEST, FRAMEWORK_NOT_FOUND."""
     GetModel: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetModelRequest, _registry_pb2.GetModelResponse]  # type: ignore[assignment]
     """Gets one model. Reasons: FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, MODEL_NOT_FOUND."""
     GetConfigSchema: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetConfigSchemaRequest, _registry_pb2.GetConfigSchemaResponse]  # type: ignore[assignment]
@@ -81,7 +81,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.ListModelsResponse, _abc.Awaitable[_registry_pb2.ListModelsResponse]]:
-        """Lists models of every framework within reach. Reasons: INVALID_REQUEST."""
+        """Lists models of every framework within reach. Reasons: INVALID_REQUEST, FRAMEWORK_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def GetModel(
