@@ -61,18 +61,24 @@ class JobService:
             first = await self._database.read(lambda session: replayed(session, caller.user_id, "CreateJob", request))
             if first is not None:
                 return await self.get(caller, first)
+        dataset: Dataset | None = None
+        refusals: list[DomainError] = []
         try:
             dataset = await self._dataset(caller, draft.dataset_id) if draft.dataset_id else None
-            if draft.framework:
-                violations = violations + await self._ask_trainer(draft, config)
         except DomainError as error:
-            # What the request itself gets wrong is told first: it can be put right without anyone else.
-            raise invalid_request(violations) if violations else error from error
+            refusals.append(error)
+        try:
+            violations = violations + (await self._ask_trainer(draft, config) if draft.framework else [])
+        except DomainError as error:
+            refusals.append(error)
         if dataset is not None and draft.task_type and draft.task_type not in dataset.task_types:
             can = ", ".join(dataset.task_types)
             violations.append(Violation("job.dataset_id", f"can train {can}, not {draft.task_type}"))
-        if violations or dataset is None:
+        # What the request itself gets wrong is told first: it can be put right without anyone else.
+        if violations:
             raise invalid_request(violations)
+        if dataset is None or refusals:
+            raise refusals[0]
         draft.dataset_format = dataset.format
         draft.manifest_digest = dataset.manifest_digest
         draft.num_classes = len(dataset.class_names)
