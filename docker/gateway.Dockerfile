@@ -13,6 +13,7 @@ RUN useradd --uid 10001 --create-home visionmesh \
 WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
 COPY docker/healthcheck.py /opt/healthcheck.py
+COPY rpc rpc
 COPY storage storage
 COPY gateway gateway
 USER visionmesh

@@ -84,9 +84,10 @@ class Dispatcher:
             try:
                 trainers = self._fleet.serving(framework)
             except DomainError as error:
-                if error.reason == "FRAMEWORK_NOT_FOUND":
-                    await self._give_up(job, error.failure())
-                return
+                if error.reason != "FRAMEWORK_NOT_FOUND":
+                    return
+                await self._give_up(job, error.failure())
+                continue
             if not await self._has_dataset(job):
                 message = f"Dataset {job.dataset_id} was deleted while the job was queued."
                 await self._give_up(job, common_pb2.Failure(reason="DATASET_NOT_FOUND", message=message))

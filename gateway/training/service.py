@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session
 from gateway.access import Caller
 from gateway.enums import TASK_TYPES
 from gateway.events.log import JobLog, JobTransaction, job_not_found
+from gateway.failover import first_answer
 from gateway.fleet import Fleet
 from gateway.idempotency import remember, replayed
 from gateway.telemetry.service import TelemetryService
-from gateway.training.states import check_transition
+from gateway.training.states import check_start
 from rpc.errors import DomainError, invalid_request
 from storage.database.datasets import DatasetRepository
 from storage.database.ids import new_id
@@ -68,7 +69,7 @@ class JobService:
         except DomainError as error:
             refusals.append(error)
         try:
-            violations = violations + (await self._ask_trainer(draft, config) if draft.framework else [])
+            violations = violations + (await self._ask_trainer(draft, config, violations) if draft.framework else [])
         except DomainError as error:
             refusals.append(error)
         if dataset is not None and draft.task_type and draft.task_type not in dataset.task_types:
@@ -109,7 +110,7 @@ class JobService:
             job, session = self._owned(transaction, caller), transaction.session
             if replayed(session, caller.user_id, f"StartJob {job_id}", request) is not None:
                 return job
-            check_transition(job.id, job.state, "QUEUED")
+            check_start(job.id, job.state)
             self._check_dataset(session, caller, job.dataset_id)
             source = self._source(session, job, checkpoint_id) if resume else None
             transaction.change_state(
@@ -184,20 +185,26 @@ class JobService:
             )
         return dataset
 
-    async def _ask_trainer(self, draft: TrainingJob, config: struct_pb2.Struct) -> builtins.list[Violation]:
-        """Let a trainer check model, task, configuration and weights; fills in what it decides."""
+    async def _ask_trainer(
+        self, draft: TrainingJob, config: struct_pb2.Struct, known_violations: builtins.list[Violation]
+    ) -> builtins.list[Violation]:
+        """Let a trainer check model, task, configuration and weights; fills in what it decides. Returns what it finds
+        wrong beside ``known_violations``."""
         request = trainer_pb2.ValidateConfigRequest(
             task_type=TASK_TYPES.number(draft.task_type),  # type: ignore[arg-type]
             model_name=draft.model_name,
             config=config,
             pretrained=draft.pretrained,
         )
-        trainer = self._fleet.serving(draft.framework)[0]
-        answer = await trainer.call(lambda stub, timeout: stub.ValidateConfig(request, timeout=timeout))
+        answer = await first_answer(
+            self._fleet.serving(draft.framework), lambda stub, timeout: stub.ValidateConfig(request, timeout=timeout)
+        )
         draft.task_type = TASK_TYPES.name(answer.task_type) or ""
         draft.image_size = draft.image_size or answer.default_image_size
-        draft.advanced_config = json_format.MessageToDict(answer.config)
         violations = [Violation(f"job.{item.field}", item.description) for item in answer.violations]
+        if not violations and not known_violations:
+            # Only then: a number that was found to be NaN may come back, and JSON has none.
+            draft.advanced_config = json_format.MessageToDict(answer.config)
         known = dict(answer.metrics)
         if known and draft.primary_metric and draft.primary_metric not in known:
             names = ", ".join(sorted(known))

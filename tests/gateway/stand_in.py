@@ -23,6 +23,11 @@ from visionmesh.v1 import common_pb2, inference_pb2, registry_pb2
 MESH_TOKEN = "mesh-token-of-these-tests"
 CLASSIFICATION = common_pb2.TASK_TYPE_IMAGE_CLASSIFICATION
 DETECTION = common_pb2.TASK_TYPE_OBJECT_DETECTION
+# By task: the metrics that a checkpoint can be best by (true: larger is better), the default first.
+METRICS = {
+    CLASSIFICATION: {"accuracy": True, "val_loss": False},
+    DETECTION: {"mAP50-95": True, "mAP50": True},
+}
 _instances = count(1)
 
 
@@ -37,7 +42,11 @@ def model(name: str, *, pretrained: bool = False, tasks: Sequence[common_pb2.Tas
 
 
 class StandInTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
-    """One trainer; ``asked`` counts its calls by name, ``fails`` raises an error in place of the named call."""
+    """One trainer; ``asked`` counts its calls by name, ``fails`` raises an error in place of the named call.
+
+    It starts no agents: ``runs`` keeps what it was asked to start, and the tests play the agents. While
+    ``answers_starts`` is cleared, a start is done and its answer held back.
+    """
 
     def __init__(self, framework: str, models: Sequence[registry_pb2.Model], *, free_slots: int = 1) -> None:
         self.framework = framework
@@ -51,6 +60,10 @@ class StandInTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
         self.predict_requests: list[trainer_pb2.PredictRequest] = []
         self.predicting = asyncio.Event()
         self.given_up = asyncio.Event()
+        self.runs: dict[str, run_pb2.RunSpec] = {}
+        self.stopped: list[trainer_pb2.StopRunRequest] = []
+        self.answers_starts = asyncio.Event()
+        self.answers_starts.set()
         self._loaded: dict[str, run_pb2.CheckpointRef] = {}
         self._instance_id = ""
         self._served: HealthyServer | None = None
@@ -124,17 +137,27 @@ class StandInTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
         self, request: trainer_pb2.ValidateConfigRequest, context: Context
     ) -> trainer_pb2.ValidateConfigResponse:
         self._ask("ValidateConfig")
-        if request.model_name:
-            self._model(request.model_name)
+        chosen = self._model(request.model_name) if request.model_name else self.models[0]
+        task_type = request.task_type or chosen.task_types[0]
         given = dict(request.config)
         wrong = [
             common_pb2.FieldViolation(field=f"advanced_config.{name}", description="is unknown")
             for name in given
             if name != "counter.step"
         ]
+        if task_type not in chosen.task_types:
+            wrong.append(common_pb2.FieldViolation(field="task_type", description="is none of the model's"))
         config = struct_pb2.Struct()
         config.update({"counter.step": 1, **given})
-        return trainer_pb2.ValidateConfigResponse(violations=wrong, config=None if wrong else config)
+        metrics = METRICS.get(task_type, {})
+        return trainer_pb2.ValidateConfigResponse(
+            violations=wrong,
+            config=None if wrong else config,
+            task_type=task_type,
+            default_image_size=chosen.default_image_size if request.model_name else 0,
+            primary_metric=next(iter(metrics), ""),
+            metrics=metrics,
+        )
 
     async def Predict(self, request: trainer_pb2.PredictRequest, context: Context) -> trainer_pb2.PredictResponse:
         self._ask("Predict")
@@ -182,13 +205,21 @@ class StandInTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
         )
 
     async def StartRun(self, request: trainer_pb2.StartRunRequest, context: Context) -> trainer_pb2.StartRunResponse:
-        raise not_served_yet("visionmesh.mesh.v1.TrainerService/StartRun")
+        self._ask("StartRun")
+        self.runs.setdefault(request.run.run_id, request.run)
+        await self.answers_starts.wait()
+        return trainer_pb2.StartRunResponse()
 
     async def StopRun(self, request: trainer_pb2.StopRunRequest, context: Context) -> trainer_pb2.StopRunResponse:
-        raise not_served_yet("visionmesh.mesh.v1.TrainerService/StopRun")
+        self._ask("StopRun")
+        self.stopped.append(request)
+        return trainer_pb2.StopRunResponse(found=request.run_id in self.runs)
 
     async def ListRuns(self, request: trainer_pb2.ListRunsRequest, context: Context) -> trainer_pb2.ListRunsResponse:
-        return trainer_pb2.ListRunsResponse()
+        self._ask("ListRuns")
+        return trainer_pb2.ListRunsResponse(
+            runs=[trainer_pb2.RunStatus(run_id=run.run_id, job_id=run.job_id, alive=True) for run in self.runs.values()]
+        )
 
     async def PredictStream(
         self, request_iterator: AsyncIterator[trainer_pb2.PredictStreamRequest], context: Context

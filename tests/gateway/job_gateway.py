@@ -1,0 +1,121 @@
+"""The parts of a gateway that jobs need, wired as ``gateway.app`` wires them, on free ports of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import grpc
+from grpc.aio import ServerInterceptor
+
+from gateway.access import AuthInterceptor
+from gateway.events.live import LiveLog
+from gateway.events.log import JobLog
+from gateway.events.watching import Watcher
+from gateway.fleet import Fleet
+from gateway.telemetry.leases import LeaseKeeper
+from gateway.telemetry.service import TelemetryService
+from gateway.telemetry.servicer import TelemetryServicer
+from gateway.training.dispatcher import Dispatcher
+from gateway.training.reports import JobReports
+from gateway.training.service import JobService
+from gateway.training.servicer import TrainingServicer
+from rpc.channel import MAX_MESSAGE_BYTES
+from rpc.interceptors import ErrorInterceptor, MeshAuthInterceptor
+from rpc.server import HealthyServer, create_server
+from storage.database.engine import Database
+from tests.gateway.stand_in import MESH_TOKEN, StandInTrainer
+from visionmesh.mesh.v1 import telemetry_service_pb2_grpc
+
+
+@dataclass(frozen=True)
+class GatewayTimes:
+    """The settings that tests shorten; the defaults are those of a gateway, but for how often it looks."""
+
+    heartbeat_seconds: float = 10.0
+    contact_lost_seconds: float = 8.0
+    lease_seconds: float = 60.0
+    check_seconds: float = 0.05
+    recheck_seconds: float = 0.1
+    poll_seconds: float = 0.1
+    timeout_seconds: float = 10.0
+    ring_events: int = 2048
+
+
+class JobGateway:
+    """One gateway over a database file and stand-in trainers. ``address`` is public, ``mesh_address`` the agents'."""
+
+    def __init__(self, url: str, trainers: Sequence[StandInTrainer], times: GatewayTimes) -> None:
+        self.database = Database(url, pool_size=3)
+        self.fleet = Fleet(
+            [trainer.address for trainer in trainers],
+            MESH_TOKEN,
+            poll_seconds=times.poll_seconds,
+            timeout_seconds=times.timeout_seconds,
+        )
+        self.live = LiveLog(times.ring_events)
+        self.log = JobLog(self.database, self.live)
+        self.telemetry = TelemetryService(self.log, write_contact_seconds=times.contact_lost_seconds / 2)
+        self.dispatcher = Dispatcher(self.log, self.fleet, self.telemetry, times.recheck_seconds)
+        self.leases = LeaseKeeper(
+            self.log,
+            self.fleet,
+            self.telemetry,
+            contact_lost_seconds=times.contact_lost_seconds,
+            lease_seconds=times.lease_seconds,
+            check_seconds=times.check_seconds,
+        )
+        jobs = JobService(self.log, self.fleet, self.telemetry, self.dispatcher.wake)
+        watcher = Watcher(self.database, self.live, times.heartbeat_seconds)
+        training = TrainingServicer(jobs, JobReports(jobs), watcher)
+        add_telemetry = telemetry_service_pb2_grpc.add_TelemetryServiceServicer_to_server
+        self._public = _server(
+            "visionmesh.v1.TrainingService", training.add_to, [ErrorInterceptor(), AuthInterceptor(self.database)]
+        )
+        self._mesh = _server(
+            "visionmesh.mesh.v1.TelemetryService",
+            partial(add_telemetry, TelemetryServicer(self.telemetry)),
+            [ErrorInterceptor(), MeshAuthInterceptor(MESH_TOKEN)],
+        )
+        self.address = f"127.0.0.1:{self._public.server.add_insecure_port('127.0.0.1:0')}"
+        self.mesh_address = f"127.0.0.1:{self._mesh.server.add_insecure_port('127.0.0.1:0')}"
+        self._open = False
+
+    async def start(self) -> None:
+        """Serve, in the order of a gateway's start."""
+        self._open = True
+        await self._mesh.serve()
+        await self.fleet.start()
+        self.dispatcher.start()
+        self.leases.start()
+        await self._public.serve()
+
+    async def kill(self) -> None:
+        """End at once: calls break off, nobody is told. Can be called twice."""
+        if not self._open:
+            return
+        self._open = False
+        await self._mesh.server.stop(None)
+        await self._public.server.stop(None)
+        await self.dispatcher.close()
+        await self.leases.close()
+        await self.fleet.close()
+        await self.database.close()
+
+    def drain_watches(self) -> None:
+        """What a stop does to watches."""
+        self.live.close()
+
+    def drain_agents(self) -> None:
+        """What a stop does to the agents' streams."""
+        self.telemetry.close()
+
+
+def _server(name: str, add: object, interceptors: Sequence[ServerInterceptor]) -> HealthyServer:
+    return create_server([(name, add)], interceptors=interceptors, max_message_bytes=MAX_MESSAGE_BYTES)  # type: ignore[list-item]
+
+
+def open_channel(address: str) -> grpc.aio.Channel:
+    """A channel that, unlike those of one process by default, shares its connection with no other."""
+    return grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
