@@ -65,19 +65,20 @@ class S3Server:
             self._process = None
 
     def settings(self, **changes: Any) -> S3Settings:
+        """``changes`` name settings without their prefix."""
         given: dict[str, Any] = {
-            "endpoint_url": self.url,
-            "region": REGION,
-            "access_key_id": ACCESS_KEY_ID,
-            "secret_access_key": SecretStr(SECRET_ACCESS_KEY),
-            "path_style": True,
-            "part_bytes": 5 << 20,
-            "transfers": 4,
-            "connect_timeout_seconds": 2.0,
-            "read_timeout_seconds": 10.0,
-            "attempts": 2,
+            "s3_endpoint_url": self.url,
+            "s3_region": REGION,
+            "s3_access_key_id": ACCESS_KEY_ID,
+            "s3_secret_access_key": SecretStr(SECRET_ACCESS_KEY),
+            "s3_path_style": True,
+            "s3_part_bytes": 5 << 20,
+            "s3_transfers": 4,
+            "s3_connect_timeout_seconds": 2.0,
+            "s3_read_timeout_seconds": 10.0,
+            "s3_attempts": 2,
         }
-        return S3Settings(**{**given, **changes})
+        return S3Settings(**{**given, **{f"s3_{name}": value for name, value in changes.items()}})
 
     def environment(self) -> dict[str, str]:
         """The settings as environment variables."""

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from storage.objects.errors import StoreUnavailable
 from storage.objects.local import LocalObjectStore
-from storage.objects.s3 import S3ObjectStore
 from storage.objects.s3_settings import S3Settings
 from storage.objects.store import ObjectStore
 from storage.objects.validity import key_objection
@@ -26,6 +25,9 @@ def open_store(location: str, s3: S3Settings | None = None) -> ObjectStore:
     prefix = prefix.strip("/")
     if not bucket or (prefix and key_objection(prefix)):
         raise StoreUnavailable(f"{location!r} is not s3://bucket or s3://bucket/prefix")
+    # boto3 takes its time to import, and most meshes keep their objects in a folder.
+    from storage.objects.s3 import S3ObjectStore
+
     return S3ObjectStore(bucket, f"{prefix}/" if prefix else "", s3 or S3Settings())
 
 

@@ -36,7 +36,7 @@ class S3ObjectStore:
         self._bucket = bucket
         self._prefix = prefix
         self._settings = settings
-        self._threads = ThreadPoolExecutor(settings.transfers, thread_name_prefix="s3")
+        self._threads = ThreadPoolExecutor(settings.s3_transfers, thread_name_prefix="s3")
         self._client = _client(settings)
         with translated(bucket, ""):
             self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
@@ -51,8 +51,8 @@ class S3ObjectStore:
             where,
             size_bytes,
             sha256,
-            part_bytes=settings.part_bytes,
-            transfers=settings.transfers,
+            part_bytes=settings.s3_part_bytes,
+            transfers=settings.s3_transfers,
         )
 
     def put(self, key: str, data: bytes) -> ObjectInfo:
@@ -81,10 +81,10 @@ class S3ObjectStore:
         reader, settings = self._reader(key), self._settings
         head = self._head(key)
         size, etag = int(head["ContentLength"]), str(head["ETag"])
-        if size <= settings.part_bytes:
+        if size <= settings.s3_part_bytes:
             chunks = reader.chunks(DEFAULT_CHUNK_BYTES)
         else:
-            chunks = reader.parts(size, etag, settings.part_bytes, settings.transfers, self._threads)
+            chunks = reader.parts(size, etag, settings.s3_part_bytes, settings.s3_transfers, self._threads)
         save_verified(chunks, path, key=key, sha256=sha256)
 
     def stat(self, key: str) -> ObjectInfo:
@@ -142,7 +142,7 @@ class S3ObjectStore:
         return swept
 
     def _reader(self, key: str) -> S3Reader:
-        return S3Reader(self._client, self._bucket, key, self._name(key), self._settings.attempts)
+        return S3Reader(self._client, self._bucket, key, self._name(key), self._settings.s3_attempts)
 
     def _head(self, key: str) -> Any:
         name = self._name(key)
@@ -161,23 +161,23 @@ class S3ObjectStore:
 
 def _client(settings: S3Settings) -> Any:
     try:
-        secret = settings.secret()
+        secret = settings.s3_secret()
     except OSError as error:
         raise StoreUnavailable(f"the file of the S3 secret cannot be read: {error}") from error
     try:
         return boto3.session.Session().client(
             "s3",
-            endpoint_url=settings.endpoint_url,
-            region_name=settings.region,
-            aws_access_key_id=settings.access_key_id,
+            endpoint_url=settings.s3_endpoint_url,
+            region_name=settings.s3_region,
+            aws_access_key_id=settings.s3_access_key_id,
             aws_secret_access_key=secret,
             config=Config(
-                s3={"addressing_style": "path" if settings.path_style else "auto"},
-                connect_timeout=settings.connect_timeout_seconds,
-                read_timeout=settings.read_timeout_seconds,
-                retries={"mode": "standard", "total_max_attempts": settings.attempts},
+                s3={"addressing_style": "path" if settings.s3_path_style else "auto"},
+                connect_timeout=settings.s3_connect_timeout_seconds,
+                read_timeout=settings.s3_read_timeout_seconds,
+                retries={"mode": "standard", "total_max_attempts": settings.s3_attempts},
                 # The gateway's threads and our own share the connections.
-                max_pool_connections=32 + settings.transfers,
+                max_pool_connections=32 + settings.s3_transfers,
                 # R2 and small servers do not know Amazon's newer checksums; Content-MD5 they all do.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
