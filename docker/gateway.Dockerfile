@@ -21,7 +21,7 @@ VOLUME ["/data", "/objects"]
 ENV VISIONMESH_PUBLIC_ADDRESS=0.0.0.0:50051 \
     VISIONMESH_MESH_ADDRESS=0.0.0.0:50052 \
     VISIONMESH_DATABASE_URL=sqlite:////data/visionmesh.db \
-    VISIONMESH_OBJECT_STORE_FOLDER=/objects
+    VISIONMESH_OBJECT_STORE=/objects
 EXPOSE 50051 50052
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "/opt/healthcheck.py", "127.0.0.1:50051"]

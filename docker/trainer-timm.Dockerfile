@@ -22,7 +22,7 @@ USER visionmesh
 VOLUME ["/data", "/objects"]
 ENV VISIONMESH_LISTEN_ADDRESS=0.0.0.0:50061 \
     VISIONMESH_DATA_FOLDER=/data \
-    VISIONMESH_OBJECT_STORE_FOLDER=/objects
+    VISIONMESH_OBJECT_STORE=/objects
 EXPOSE 50061
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "/opt/healthcheck.py", "127.0.0.1:50061"]

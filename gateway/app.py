@@ -61,7 +61,7 @@ def main() -> None:
     settings = read_settings(GatewaySettings, PROGRAM, "The gateway of a VisionMesh: its public services.")
     configure_logs(settings.log_level, settings.log_json)
     try:
-        store = open_store(str(settings.object_store_folder))
+        store = open_store(settings.object_store, settings)
         database = Database(settings.database_url, pool_size=settings.database_pool_size)
         database.acquire_lock()
         if settings.migrate_on_start:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from rpc.logs import LogLevel
 from rpc.process import ENVIRONMENT_PREFIX, Address
+from storage.objects.s3_settings import S3Settings
 
 
-class GatewaySettings(BaseSettings):
+class GatewaySettings(S3Settings):
     """All that can be set. Addresses are ``host:port``; port 0 takes any free one."""
 
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
@@ -21,7 +22,7 @@ class GatewaySettings(BaseSettings):
     )
     migrate_on_start: bool = Field(True, description="Bring the database to the newest schema at start.")
     database_pool_size: int = Field(5, ge=1, le=100, description="Threads and connections for queries.")
-    object_store_folder: Path = Field(Path("objects"), description="Folder of the object store.")
+    object_store: str = Field("objects", description="Object store: a folder, s3://BUCKET or s3://BUCKET/PREFIX.")
     trainer_addresses: tuple[Address, ...] = Field((), description="Addresses of the trainers, as a JSON list.")
     public_address: Address = Field("127.0.0.1:50051", description="Where the public services listen.")
     mesh_address: Address = Field("127.0.0.1:50052", description="Where run agents report; not for the public.")

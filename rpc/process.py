@@ -60,7 +60,9 @@ def read_settings(settings: type[SettingsT], program: str, description: str) -> 
 
 def describe_settings(settings: type[BaseSettings]) -> str:
     """A line for each environment variable: its name, its meaning, its default."""
-    lines = [_described(name, field) for name, field in settings.model_fields.items()]
+    # What a process has of its own comes before what it shares with others.
+    fields = sorted(settings.model_fields.items(), key=lambda item: item[0] not in settings.__annotations__)
+    lines = [_described(name, field) for name, field in fields]
     return "environment variables:\n" + "\n".join(lines)
 
 
@@ -120,7 +122,8 @@ def _describe_problems(settings: type[BaseSettings], error: ValidationError) -> 
         if problem["type"] == "missing":
             problems.append(f"{_variable(name)} is not set: {settings.model_fields[name].description}")
         else:
-            problems.append(f"{_variable(name)} is wrong: {problem['msg'].removeprefix('Value error, ')}.")
+            where = f"{_variable(name)} is wrong" if name else "Settings contradict each other"
+            problems.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}.")
     return " ".join(problems)
 
 

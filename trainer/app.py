@@ -47,7 +47,7 @@ def main(adapter_path: str) -> None:
     configure_logs(settings.log_level, settings.log_json)
     try:
         settings.data_folder.mkdir(parents=True, exist_ok=True)
-        store = open_store(str(settings.object_store_folder))
+        store = open_store(settings.object_store, settings)
         cache = CheckpointCache(settings.checkpoint_cache_folder, store, settings.checkpoint_cache_bytes)
     except (OSError, StoreUnavailable) as error:
         refuse(program, f"A folder cannot be used: {error}")

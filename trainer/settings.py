@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from rpc.logs import LogLevel
 from rpc.process import ENVIRONMENT_PREFIX, Address
+from storage.objects.s3_settings import S3Settings
 
 _GIB = 1 << 30
 _MIB = 1 << 20
@@ -18,7 +19,7 @@ _MIB = 1 << 20
 _PILLOW_MAX_PIXELS = 89_478_485
 
 
-class TrainerSettings(BaseSettings):
+class TrainerSettings(S3Settings):
     """What a trainer server and the agents of its runs can be told."""
 
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
@@ -31,7 +32,9 @@ class TrainerSettings(BaseSettings):
         default=None, description='JSON file {"address": "host:port"}, written once the server serves.'
     )
     data_folder: Path = Field(description="Folder for runs and caches; each trainer server needs its own.")
-    object_store_folder: Path = Field(description="Folder of the object store, shared with the gateway.")
+    object_store: str = Field(
+        description="Object store, shared with the gateway: a folder, s3://BUCKET or s3://BUCKET/PREFIX."
+    )
     mesh_token: SecretStr = Field(
         min_length=16, description="Secret that gateway, trainers and run agents share, at least 16 characters."
     )

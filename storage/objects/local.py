@@ -20,10 +20,10 @@ from storage.objects.errors import InvalidKey, ObjectNotFound, StoreUnavailable
 from storage.objects.local_writer import LocalObjectWriter
 from storage.objects.saving import save_verified
 from storage.objects.store import DEFAULT_CHUNK_BYTES, ObjectInfo
+from storage.objects.validity import key_objection
 
 INCOMING = ".incoming"
 LEFTOVER_SECONDS = 24 * 3600
-_MAX_PART_BYTES = 255
 _MAX_PATH_BYTES = 4095  # PATH_MAX of Linux, less the final NUL
 _PLACE_ATTEMPTS = 20
 
@@ -129,9 +129,11 @@ class LocalObjectStore:
 
     def _path(self, key: str) -> Path:
         """The file of a key. Raises InvalidKey."""
-        why = _objection(key)
+        why = key_objection(key)
         if why:
             raise InvalidKey(key, why)
+        if key.partition("/")[0] == INCOMING:
+            raise InvalidKey(key, "is reserved")
         path = self._root.joinpath(*key.split("/"))
         if len(os.fsencode(path)) > _MAX_PATH_BYTES:
             raise InvalidKey(key, "is too long")
@@ -205,26 +207,6 @@ class LocalObjectStore:
             raise ObjectNotFound(key) from error
         except OSError as error:
             raise StoreUnavailable(f"object folder {self._root}: {error}") from error
-
-
-def _objection(key: str) -> str:
-    if not key:
-        return "is empty"
-    if "\\" in key or "\0" in key:
-        return "contains a backslash or NUL"
-    parts = key.split("/")
-    if parts[0] == INCOMING:
-        return "is reserved"
-    for part in parts:
-        if part in ("", ".", ".."):
-            return "is absolute or contains an empty part, . or .."
-        try:
-            length = len(part.encode())
-        except UnicodeEncodeError:
-            return "is not valid Unicode"
-        if length > _MAX_PART_BYTES:
-            return f"contains a part longer than {_MAX_PART_BYTES} bytes"
-    return ""
 
 
 def _remove_if_empty(folder: Path) -> bool:

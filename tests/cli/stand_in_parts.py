@@ -54,5 +54,5 @@ def _serve_until_told(addresses: dict[str, str], name: str) -> None:
     print(f"{name} serves", flush=True)
     while not told.wait(0.05):
         continue
-    with Path(os.environ["VISIONMESH_OBJECT_STORE_FOLDER"] + ".ended").open("a", encoding="utf-8") as ended:
+    with Path(os.environ["VISIONMESH_OBJECT_STORE"] + ".ended").open("a", encoding="utf-8") as ended:
         ended.write(f"{name}\n")

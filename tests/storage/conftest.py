@@ -2,41 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import shutil
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from storage.database.engine import Database
 from storage.database.migrate import migrate
 from storage.database.users import UserRepository
+from tests import postgresql_server as postgresql_server_module
+from tests.postgresql_server import PostgreSQLServer
 
 
-@contextmanager
-def sqlite_database(folder: Path) -> Iterator[str]:
-    """The URL of a SQLite file that does not exist yet."""
-    yield f"sqlite:///{folder / 'visionmesh.db'}"
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQLServer]:
+    """One server for all tests that need one."""
+    with postgresql_server_module.running() as server:
+        yield server
 
 
-# Each gives the URL of an empty database. Every test of the repositories runs on all of them.
-BACKENDS: dict[str, Callable[[Path], AbstractContextManager[str]]] = {
-    "sqlite": sqlite_database,
-}
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql_server: PostgreSQLServer) -> str:
+    """The name of a migrated database to copy: migrating takes longer than most tests."""
+    url = postgresql_server.new_database()
+    migrate(url)
+    return str(make_url(url).database)
 
 
-@pytest.fixture(params=list(BACKENDS))
-def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database without tables."""
-    with BACKENDS[request.param](tmp_path) as url:
-        yield url
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file to copy."""
+    path = tmp_path_factory.mktemp("database") / "migrated.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Every test of the repositories runs on both."""
+    return str(request.param)
 
 
 @pytest.fixture
-def database_url(empty_database_url: str) -> str:
+def empty_database_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """A database without tables."""
+    if backend == "sqlite":
+        return f"sqlite:///{tmp_path / 'visionmesh.db'}"
+    server: PostgreSQLServer = request.getfixturevalue("postgresql_server")
+    return server.new_database()
+
+
+@pytest.fixture
+def database_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     """A database with all tables, without rows."""
-    migrate(empty_database_url)
-    return empty_database_url
+    if backend == "sqlite":
+        path = tmp_path / "visionmesh.db"
+        shutil.copyfile(request.getfixturevalue("migrated_sqlite"), path)
+        return f"sqlite:///{path}"
+    server: PostgreSQLServer = request.getfixturevalue("postgresql_server")
+    return server.new_database(request.getfixturevalue("migrated_postgresql"))
 
 
 @pytest.fixture

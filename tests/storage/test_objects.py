@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -13,16 +14,27 @@ from storage.objects.digest import sha256_bytes, sha256_file
 from storage.objects.errors import InvalidKey, ObjectMismatch, ObjectNotFound, StoreUnavailable
 from storage.objects.open import open_store
 from storage.objects.store import ObjectInfo, ObjectStore
+from tests import s3_server
 
-# One entry for each implementation: how to open an empty store.
-STORES: dict[str, Callable[[Path], ObjectStore]] = {"local": lambda folder: open_store(str(folder / "objects"))}
+NewStore: TypeAlias = Callable[[], ObjectStore]
 
 DATA = b"some bytes " * 1000
 
 
-@pytest.fixture(params=list(STORES))
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    return STORES[request.param](tmp_path)
+@pytest.fixture(scope="session", params=["local", "moto", "nanio"])
+def new_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewStore]:
+    """Opens empty stores, of every implementation in turn."""
+    if request.param == "local":
+        yield lambda: open_store(str(tmp_path_factory.mktemp("objects")))
+    else:
+        command = s3_server.moto() if request.param == "moto" else s3_server.nanio()
+        with s3_server.running(command, tmp_path_factory.mktemp(request.param)) as server:
+            yield server.new_store
+
+
+@pytest.fixture
+def store(new_store: NewStore) -> ObjectStore:
+    return new_store()
 
 
 def _keys(store: ObjectStore, prefix: str = "") -> list[str]:
@@ -45,10 +57,21 @@ def test_an_empty_object_is_an_object(store: ObjectStore) -> None:
 
 
 def test_keys_may_hold_any_text(store: ObjectStore) -> None:
-    for key in ("a b/ü/日本.png", "a?b#c%2Fd&e=f+g", ".hidden/..x", "'\"<>|*:", "x" * 255):
+    for key in ("a b/ü/日本.png", "a?b#cd&e=f+g", ".hidden/..x", "'\"<>|*:"):
         store.put(key, key.encode())
         assert store.get(key) == key.encode()
         assert key in _keys(store)
+
+
+# The small server decodes keys twice and keeps them as files with names that it makes longer.
+@pytest.mark.parametrize("new_store", ["local", "moto"], indirect=True)
+def test_keys_may_look_encoded_or_be_long_and_a_prefix_is_no_object(store: ObjectStore) -> None:
+    for key in ("a%2Fb", "x" * 255):
+        store.put(key, b"x")
+        assert store.get(key) == b"x"
+    store.put("folder/object", b"x")
+    store.delete("folder")
+    assert _keys(store) == ["a%2Fb", "folder/object", "x" * 255]
 
 
 def test_reading_goes_in_chunks(store: ObjectStore) -> None:
@@ -163,7 +186,6 @@ def test_deleting_is_repeatable_and_touches_nothing_else(store: ObjectStore) -> 
         store.put(key, b"x")
     store.delete("datasets/d1/x")
     store.delete("datasets/d1/x")
-    store.delete("datasets/d10")
     assert _keys(store) == ["datasets/d1/y/z", "datasets/d10/x"]
     store.delete_prefix("datasets/d1/")
     store.delete_prefix("datasets/d1/")

@@ -39,7 +39,7 @@ class RunPlace:
         """A launcher as a trainer server that starts (again) makes it."""
         settings = TrainerSettings(
             data_folder=self.root / "data",
-            object_store_folder=self.root / "store",
+            object_store=str(self.root / "store"),
             mesh_token=SecretStr(TOKEN),
             mesh_target=self.gateway.target,
             slots=slots,

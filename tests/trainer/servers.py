@@ -45,7 +45,7 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
         "listen_address": "127.0.0.1:0",
         "address_file": str(folder / "address.json"),
         "data_folder": str(folder / "data"),
-        "object_store_folder": str(folder / "store"),
+        "object_store": str(folder / "store"),
         "mesh_token": TOKEN,
         "mesh_target": "127.0.0.1:1",
         **settings,

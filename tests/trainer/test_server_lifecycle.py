@@ -73,6 +73,6 @@ def test_help_lists_every_variable() -> None:
     ended = run_to_end({}, "--help")
 
     assert ended.returncode == 0
-    for name in ("MESH_TOKEN", "LISTEN_ADDRESS", "DRAIN_SECONDS", "OBJECT_STORE_FOLDER"):
+    for name in ("MESH_TOKEN", "LISTEN_ADDRESS", "DRAIN_SECONDS", "OBJECT_STORE"):
         assert f"VISIONMESH_{name}\n" in ended.stdout
     assert "required" in ended.stdout

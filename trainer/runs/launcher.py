@@ -14,6 +14,7 @@ import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from rpc.errors import DomainError
+from storage.objects.open import absolute
 from trainer.runs.agent_settings import MESH_TOKEN_VARIABLE, AgentSettings
 from trainer.runs.folder import RunFolder
 from trainer.runs.lock import AgentLock
@@ -44,7 +45,7 @@ class LocalLauncher:
         self._runs = settings.data_folder.resolve() / "runs"
         self._agent_settings = AgentSettings(
             adapter_path=adapter_path,
-            object_store=str(settings.object_store_folder.expanduser().resolve()),
+            object_store=absolute(settings.object_store),
             mesh_target=settings.mesh_target,
             dataset_cache=settings.dataset_cache_folder.resolve(),
             dataset_cache_bytes=settings.dataset_cache_bytes,

@@ -150,7 +150,7 @@ class EmbeddedMesh:
         trainer_addresses = {module: f"{HOST}:{ports[module]}" for module in TRAINERS}
         shared = {
             "VISIONMESH_MESH_TOKEN": folder.mesh_token(),
-            "VISIONMESH_OBJECT_STORE_FOLDER": str(folder.objects),
+            "VISIONMESH_OBJECT_STORE": str(folder.objects),
             # What the servers import lies in the checkout, wherever this package was installed.
             "PYTHONPATH": os.pathsep.join(filter(None, (str(home), os.environ.get("PYTHONPATH")))),
         }

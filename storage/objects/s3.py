@@ -1,0 +1,187 @@
+"""The object store in a bucket of S3, R2 or another server that speaks their language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from storage.objects.errors import InvalidKey, StoreUnavailable
+from storage.objects.s3_errors import translated
+from storage.objects.s3_reader import S3Reader
+from storage.objects.s3_settings import S3Settings
+from storage.objects.s3_writer import DIGEST_METADATA, S3ObjectWriter
+from storage.objects.saving import save_verified
+from storage.objects.store import DEFAULT_CHUNK_BYTES, ObjectInfo
+from storage.objects.validity import key_objection
+
+LEFTOVER_SECONDS = 24 * 3600
+MAX_NAME_BYTES = 1024
+_DELETED_AT_ONCE = 1000
+
+
+class S3ObjectStore:
+    """An ``ObjectStore`` in a bucket, under a prefix of its own; nothing else in the bucket is touched.
+
+    Raises StoreUnavailable when the bucket cannot be used. Bytes are verified here: servers differ in what they check.
+    """
+
+    def __init__(self, bucket: str, prefix: str, settings: S3Settings) -> None:
+        """``prefix`` is empty or ends in ``/``."""
+        self._bucket = bucket
+        self._prefix = prefix
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(settings.s3_transfers, thread_name_prefix="s3")
+        self._client = _client(settings)
+        with translated(bucket, ""):
+            self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+
+    def writer(self, key: str, *, size_bytes: int | None = None, sha256: str | None = None) -> S3ObjectWriter:
+        """Begin an object; see ``ObjectStore.writer``."""
+        where = self._bucket, key, self._name(key)
+        settings = self._settings
+        return S3ObjectWriter(
+            self._client,
+            self._threads,
+            where,
+            size_bytes,
+            sha256,
+            part_bytes=settings.s3_part_bytes,
+            transfers=settings.s3_transfers,
+        )
+
+    def put(self, key: str, data: bytes) -> ObjectInfo:
+        """Store bytes; see ``ObjectStore.put``."""
+        with self.writer(key, size_bytes=len(data)) as writer:
+            writer.write(data)
+            return writer.commit()
+
+    def put_file(self, key: str, path: Path, *, sha256: str) -> ObjectInfo:
+        """Store a local file; see ``ObjectStore.put_file``. Raises OSError when the file cannot be read."""
+        with path.open("rb") as file, self.writer(key, size_bytes=path.stat().st_size, sha256=sha256) as writer:
+            while chunk := file.read(DEFAULT_CHUNK_BYTES):
+                writer.write(chunk)
+            return writer.commit()
+
+    def read(self, key: str, chunk_bytes: int = DEFAULT_CHUNK_BYTES) -> Iterator[bytes]:
+        """Yield an object's bytes; see ``ObjectStore.read``."""
+        yield from self._reader(key).chunks(chunk_bytes)
+
+    def get(self, key: str) -> bytes:
+        """Return an object's bytes; see ``ObjectStore.get``."""
+        return b"".join(self.read(key))
+
+    def get_file(self, key: str, path: Path, *, sha256: str) -> None:
+        """Write an object to a local file, a large one over several connections; see ``ObjectStore.get_file``."""
+        reader, settings = self._reader(key), self._settings
+        head = self._head(key)
+        size, etag = int(head["ContentLength"]), str(head["ETag"])
+        if size <= settings.s3_part_bytes:
+            chunks = reader.chunks(DEFAULT_CHUNK_BYTES)
+        else:
+            chunks = reader.parts(size, etag, settings.s3_part_bytes, settings.s3_transfers, self._threads)
+        save_verified(chunks, path, key=key, sha256=sha256)
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Describe an object; see ``ObjectStore.stat``."""
+        head = self._head(key)
+        return ObjectInfo(key, int(head["ContentLength"]), head.get("Metadata", {}).get(DIGEST_METADATA, ""))
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield objects by prefix; see ``ObjectStore.list``."""
+        if prefix.startswith("/"):
+            raise InvalidKey(prefix, "begins with /")
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + prefix
+        )
+        with translated(self._bucket, prefix):
+            for page in pages:
+                for item in page.get("Contents", ()):
+                    yield ObjectInfo(item["Key"].removeprefix(self._prefix), int(item["Size"]), "")
+
+    def delete(self, key: str) -> None:
+        """Remove an object; see ``ObjectStore.delete``."""
+        name = self._name(key)
+        with translated(self._bucket, key):
+            self._client.delete_object(Bucket=self._bucket, Key=name)
+
+    def delete_prefix(self, prefix: str) -> None:
+        """Remove objects by prefix; see ``ObjectStore.delete_prefix``."""
+        if not prefix.endswith("/"):
+            raise InvalidKey(prefix, "does not end in /, as a prefix to delete must")
+        self._name(prefix.removesuffix("/"))
+        found = [info.key for info in self.list(prefix)]
+        for start in range(0, len(found), _DELETED_AT_ONCE):
+            objects = [{"Key": self._prefix + key} for key in found[start : start + _DELETED_AT_ONCE]]
+            with translated(self._bucket, prefix):
+                answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
+            if errors := answer.get("Errors"):
+                code = errors[0].get("Code", "an error")
+                raise StoreUnavailable(f"bucket {self._bucket!r}: {len(errors)} objects stay: {code}")
+
+    def sweep(self) -> int:
+        """Abort multipart uploads that writers left more than a day ago; return their number."""
+        before = datetime.now(UTC) - timedelta(seconds=LEFTOVER_SECONDS)
+        swept = 0
+        with translated(self._bucket, ""):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self._bucket, Prefix=self._prefix
+            )
+            for page in pages:
+                for upload in page.get("Uploads", ()):
+                    if upload["Initiated"] < before:
+                        self._client.abort_multipart_upload(
+                            Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                        )
+                        swept += 1
+        return swept
+
+    def _reader(self, key: str) -> S3Reader:
+        return S3Reader(self._client, self._bucket, key, self._name(key), self._settings.s3_attempts)
+
+    def _head(self, key: str) -> Any:
+        name = self._name(key)
+        with translated(self._bucket, key):
+            return self._client.head_object(Bucket=self._bucket, Key=name)
+
+    def _name(self, key: str) -> str:
+        """What the key is called in the bucket. Raises InvalidKey."""
+        if why := key_objection(key):
+            raise InvalidKey(key, why)
+        name = self._prefix + key
+        if len(name.encode()) > MAX_NAME_BYTES:
+            raise InvalidKey(key, "is too long")
+        return name
+
+
+def _client(settings: S3Settings) -> Any:
+    try:
+        secret = settings.s3_secret()
+    except OSError as error:
+        raise StoreUnavailable(f"the file of the S3 secret cannot be read: {error}") from error
+    try:
+        return boto3.session.Session().client(
+            "s3",
+            endpoint_url=settings.s3_endpoint_url,
+            region_name=settings.s3_region,
+            aws_access_key_id=settings.s3_access_key_id,
+            aws_secret_access_key=secret,
+            config=Config(
+                s3={"addressing_style": "path" if settings.s3_path_style else "auto"},
+                connect_timeout=settings.s3_connect_timeout_seconds,
+                read_timeout=settings.s3_read_timeout_seconds,
+                retries={"mode": "standard", "total_max_attempts": settings.s3_attempts},
+                # The gateway's threads and our own share the connections.
+                max_pool_connections=32 + settings.s3_transfers,
+                # R2 and small servers do not know Amazon's newer checksums; Content-MD5 they all do.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+    except ValueError as error:
+        raise StoreUnavailable(f"the settings of S3 cannot be used: {error}") from error

@@ -1,0 +1,39 @@
+"""What botocore raises, in the words of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from storage.objects.errors import InvalidKey, ObjectNotFound, StoreUnavailable
+
+# HEAD answers have no body, so their code is the HTTP status.
+_NOT_FOUND = ("NoSuchKey", "404", "NotFound")
+_ADVICE = {
+    "NoSuchBucket": "it does not exist; make it, or correct VISIONMESH_OBJECT_STORE",
+    "AccessDenied": "the access key may not do that; check its rights on the bucket",
+    "403": "the access key may not do that; check its rights on the bucket",
+    "InvalidAccessKeyId": "the server does not know the access key; check VISIONMESH_S3_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "the secret is wrong; check VISIONMESH_S3_SECRET_ACCESS_KEY",
+    "AuthorizationHeaderMalformed": "the region is wrong; check VISIONMESH_S3_REGION",
+    "PermanentRedirect": "the bucket lies in another region; check VISIONMESH_S3_REGION",
+}
+
+
+@contextmanager
+def translated(bucket: str, key: str) -> Iterator[None]:
+    """Raise ObjectNotFound, InvalidKey or StoreUnavailable in place of botocore's errors."""
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        if code in _NOT_FOUND:
+            raise ObjectNotFound(key) from error
+        if code in ("KeyTooLongError", "KeyTooLong"):
+            raise InvalidKey(key, "is too long") from error
+        raise StoreUnavailable(f"bucket {bucket!r}: {_ADVICE.get(code, f'the server answered {code}')}") from error
+    except (BotoCoreError, HTTPClientError) as error:
+        # botocore's words name the endpoint and what went wrong, and no secret.
+        raise StoreUnavailable(f"bucket {bucket!r}: {error}") from error
