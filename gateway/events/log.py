@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import structlog
 from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
@@ -20,6 +22,7 @@ from storage.database.tables import TrainingJob, now
 from visionmesh.v1 import common_pb2, event_pb2
 
 T = TypeVar("T")
+logger = structlog.get_logger()
 
 
 def job_not_found(job_id: str) -> DomainError:
@@ -87,11 +90,13 @@ class JobLog:
     def __init__(self, database: Database, live: LiveLog) -> None:
         self.database = database
         self.live = live
+        self._abandoned: set[asyncio.Task[Any]] = set()  # the loop itself keeps no task alive
 
     async def transact(self, job_id: str, work: Callable[[JobTransaction], T]) -> T:
         """Run ``work`` on the locked job in one transaction; publish its events when they are durable.
 
-        Raises JOB_NOT_FOUND, and whatever ``work`` raises, which rolls everything back.
+        Raises JOB_NOT_FOUND, and whatever ``work`` raises, which rolls everything back. When the caller is cancelled,
+        the transaction ends and is published all the same: watchers would wait for ever for what they never heard of.
         """
 
         def run(session: Session) -> tuple[T, JobTransaction]:
@@ -101,9 +106,25 @@ class JobLog:
             transaction = JobTransaction(session, job)
             return work(transaction), transaction
 
-        result, done = await self.database.write(run)
-        self.publish(done)
-        return result
+        async def commit() -> T:
+            result, done = await self.database.write(run)
+            self.publish(done)
+            return result
+
+        committing = asyncio.create_task(commit())
+        try:
+            return await asyncio.shield(committing)
+        except asyncio.CancelledError:
+            self._abandoned.add(committing)
+            committing.add_done_callback(self._ended)
+            raise
+
+    def _ended(self, committing: asyncio.Task[Any]) -> None:
+        """Nobody awaits this transaction any more, so its failure is told to the log."""
+        self._abandoned.discard(committing)
+        error = committing.exception() if not committing.cancelled() else None
+        if error is not None:
+            logger.warning("transaction failed after its caller was cancelled", exc_info=error)
 
     def publish(self, transaction: JobTransaction) -> None:
         """Tell watchers of a transaction that was committed."""

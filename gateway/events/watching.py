@@ -32,14 +32,16 @@ class Watcher:
     async def watch(
         self, job_id: str, user_id: str, after_sequence: int | None, kinds: Collection[str]
     ) -> AsyncIterator[LiveEvent | int]:
-        """Yield the job's events of ``kinds`` (all when empty) after ``after_sequence``; in idle times, its last
-        sequence. Ends when the job has ended and everything was told.
+        """Yield the job's events of ``kinds`` (all when empty) after ``after_sequence``; when there was nothing to
+        yield for a while, its last sequence. Ends when the job has ended and everything was told.
 
         Raises JOB_NOT_FOUND, INVALID_REQUEST, SEQUENCE_EXPIRED, SHUTTING_DOWN.
         """
         if after_sequence is not None and after_sequence < 0:
             raise invalid_request([Violation("after_sequence", f"must not be negative, not {after_sequence}")])
         cursor = after_sequence or 0
+        clock = asyncio.get_running_loop().time
+        told = clock()
         with self._live.attach(job_id) as live:
             await self._open(live, job_id, user_id, after_sequence)
             while True:
@@ -54,6 +56,7 @@ class Watcher:
                     for event in events:
                         if not kinds or event.kind in kinds:
                             yield event
+                            told = clock()
                     continue
                 if live.state in ENDED:
                     return
@@ -65,9 +68,13 @@ class Watcher:
                         retry_seconds=1.0,
                     )
                 try:
-                    await asyncio.wait_for(changed.wait(), self._heartbeat_seconds)
+                    # Not `wait_for`: until Python 3.12 it loses a cancellation that comes together with a change.
+                    async with asyncio.timeout_at(told + self._heartbeat_seconds):
+                        await changed.wait()
                 except TimeoutError:
-                    yield live.last_sequence
+                    if cursor >= live.last_sequence:  # a heartbeat never names what was not told yet
+                        yield live.last_sequence
+                        told = clock()
 
     async def _open(self, live: LiveJob, job_id: str, user_id: str, after_sequence: int | None) -> None:
         """Check that the caller may watch from there, and bring the ring's idea of the job up to date."""

@@ -59,7 +59,9 @@ class Dispatcher:
             except Exception:
                 logger.exception("dispatch failed")
             try:
-                await asyncio.wait_for(self._woken.wait(), self._recheck_seconds)
+                # Not `wait_for`: until Python 3.12 it loses a cancellation that comes together with the wake-up.
+                async with asyncio.timeout(self._recheck_seconds):
+                    await self._woken.wait()
             except TimeoutError:
                 logger.debug("looking at the queue again")
             self._woken.clear()

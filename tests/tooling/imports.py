@@ -40,6 +40,8 @@ def distributions(names: frozenset[str]) -> set[str]:
             continue
         if top == "google":
             found.add("googleapis-common-protos" if name.startswith(("google.rpc", "google.api")) else "protobuf")
+        elif top == "botocore":
+            found.add("boto3")  # its lower half: they come together, in versions that fit
         else:
             found.add(normalised(known[top][0]))
     return found
