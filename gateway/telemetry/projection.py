@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
 from google.protobuf import json_format
 
 from gateway.enums import ATTEMPT_OUTCOMES
@@ -17,8 +18,9 @@ from storage.database.events import NewEvent
 from storage.database.projections import CheckpointRepository, MetricRepository, ValidationRepository
 from storage.database.tables import Checkpoint, Metric, ValidationResult, now
 from visionmesh.mesh.v1 import run_pb2
-from visionmesh.v1 import event_pb2
+from visionmesh.v1 import common_pb2, event_pb2
 
+logger = structlog.get_logger()
 SOURCES = {
     run_pb2.EVENT_SOURCE_TRAINING: "training",
     run_pb2.EVENT_SOURCE_LOG: "log",
@@ -48,6 +50,8 @@ def _ingest_stretch(transaction: JobTransaction, run_id: str, events: Sequence[r
     first = len(transaction.events)
     fresh = transaction.append([_new_event(transaction.job.id, run_id, event) for event in events])
     stored = transaction.events[first:]
+    if transaction.job.current_run_id != run_id:
+        return  # a newer run has taken its place: the log keeps what this one still says, the job is not moved by it
     projection = _Projection(transaction, run_id)
     for new, log_entry in zip(fresh, stored, strict=True):
         projection.apply(by_key[new.source, new.source_sequence], log_entry.sequence)
@@ -94,13 +98,17 @@ class _Projection:
             self._transaction.update(**self._changes)
             self._changes = {}
 
+    def _share(self, epochs: float) -> float:
+        """How much of the job so many epochs are, in [0, 1]."""
+        return min(max(epochs / self._transaction.job.epochs, 0.0), 1.0)
+
     def _training_start(self, event: run_pb2.RunEvent, sequence: int) -> None:
         if self._transaction.job.state == "PREPARING":
             self._transaction.change_state("RUNNING", start_time=from_timestamp(event.time))
 
     def _progress(self, event: run_pb2.RunEvent, sequence: int) -> None:
         done = event.progress.epoch - 1 + event.progress.step / max(event.progress.steps, 1)
-        self._changes["progress"] = min(done / self._transaction.job.epochs, 1.0)
+        self._changes["progress"] = self._share(done)
 
     def _metric(self, event: run_pb2.RunEvent, sequence: int) -> None:
         point = event.metric
@@ -120,14 +128,14 @@ class _Projection:
             )
         )
         self._changes["current_epoch"] = point.epoch
-        self._changes["progress"] = min(point.epoch / job.epochs, 1.0)
+        self._changes["progress"] = self._share(point.epoch)
 
     def _checkpoint(self, event: run_pb2.RunEvent, sequence: int) -> None:
         told = event.checkpoint
         job = self._transaction.job
         checkpoints = CheckpointRepository(self._transaction.session)
         metrics = {name: value for name, value in told.metrics.items() if math.isfinite(value)}
-        checkpoints.put(
+        new = checkpoints.put(
             Checkpoint(
                 id=told.id,
                 job_id=job.id,
@@ -142,6 +150,9 @@ class _Projection:
                 create_time=from_timestamp(told.create_time) if told.HasField("create_time") else now(),
             )
         )
+        if not new:
+            logger.warning("checkpoint id is taken", job_id=job.id, run_id=self._run_id, checkpoint_id=told.id)
+            return
         self._changes["last_checkpoint_id"] = told.id
         value = metrics.get(job.primary_metric)
         best = self._changes.get("best_metric", job.best_metric)
@@ -161,4 +172,8 @@ class _Projection:
         self.finish()
         outcome = ATTEMPT_OUTCOMES.name(event.end.outcome) or "FAILED"
         failure = event.end.failure if event.end.HasField("failure") else None
+        if outcome == "FAILED" and failure is None:
+            failure = common_pb2.Failure(
+                reason="TRAINING_ERROR", message="The run failed and its agent did not say why."
+            )
         end_attempt(self._transaction, self._run_id, outcome, failure, end_kind=outcome)

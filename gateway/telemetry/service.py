@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.events.log import JobLog, JobTransaction
 from gateway.telemetry.projection import SOURCES, ingest
@@ -23,6 +24,8 @@ logger = structlog.get_logger()
 STOP, ABANDON = "STOP", "ABANDON"
 # The outcomes with which an agent itself ends a run: it may come back for acknowledgements it missed.
 OWN_ENDS = ("COMPLETED", "STOPPED", "FAILED")
+# What a Timestamp may hold: 0001-01-01 to 9999-12-31.
+TIMESTAMP_SECONDS = range(-62_135_596_800, 253_402_300_800)
 
 
 class Superseded(Exception):
@@ -164,6 +167,16 @@ def _check(events: Sequence[run_pb2.RunEvent]) -> None:
             raise invalid_request([Violation(f"{where}.source", "is not a source of a run")])
         if event.WhichOneof("payload") in (None, "local_checkpoint"):
             raise invalid_request([Violation(f"{where}.payload", "is missing or not for publication")])
+        for name, stamp in _times(event):
+            if stamp.seconds not in TIMESTAMP_SECONDS or not 0 <= stamp.nanos < 1_000_000_000:
+                raise invalid_request([Violation(f"{where}.{name}", "is not a time of the years 1 to 9999")])
+
+
+def _times(event: run_pb2.RunEvent) -> Iterator[tuple[str, Timestamp]]:
+    yield "time", event.time
+    yield "metric.time", event.metric.time
+    yield "log.time", event.log.time
+    yield "checkpoint.create_time", event.checkpoint.create_time
 
 
 def unknown_first_message() -> DomainError:

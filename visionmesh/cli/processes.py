@@ -49,7 +49,7 @@ def find_checkout(home: Path | None = None) -> Path:
 
 
 class EmbeddedMesh:
-    """Gateway, trainers, SQLite and a local object store on this machine.
+    """Gateway and trainers on this machine, by default with SQLite and a local object store.
 
         with EmbeddedMesh(Path("visionmesh-data"), port=0) as mesh:
             client = Client(mesh.address, mesh.token)
@@ -63,16 +63,21 @@ class EmbeddedMesh:
         port: int = 50051,
         home: Path | None = None,
         *,
+        database_url: str = "",
+        object_store: str = "",
         on_message: Callable[[str], None] = lambda message: None,
         start_seconds: float = 180.0,
     ) -> None:
-        """``port`` 0 takes any free one; ``home`` is the checkout (see ``find_checkout``); ``on_message`` is told, from
-        another thread too, when a part dies, comes back or has to be killed."""
+        """``port`` 0 takes any free one; ``home`` is the checkout (see ``find_checkout``); ``database_url`` and
+        ``object_store`` take the place of those in the folder; ``on_message`` is told, from another thread too, when
+        a part dies, comes back or has to be killed."""
         self.folder = MeshFolder(data_folder)
         self.address = ""
         self.token = ""
         self._port = port
         self._home = home
+        self._database_url = database_url or f"sqlite:///{self.folder.database_file}"
+        self._object_store = object_store or str(self.folder.objects)
         self._tell = on_message
         self._start_seconds = start_seconds
         self._stopping = threading.Event()
@@ -150,12 +155,12 @@ class EmbeddedMesh:
         trainer_addresses = {module: f"{HOST}:{ports[module]}" for module in TRAINERS}
         shared = {
             "VISIONMESH_MESH_TOKEN": folder.mesh_token(),
-            "VISIONMESH_OBJECT_STORE": str(folder.objects),
+            "VISIONMESH_OBJECT_STORE": self._object_store,
             # What the servers import lies in the checkout, wherever this package was installed.
             "PYTHONPATH": os.pathsep.join(filter(None, (str(home), os.environ.get("PYTHONPATH")))),
         }
         gateway = {
-            "VISIONMESH_DATABASE_URL": f"sqlite:///{folder.database_file}",
+            "VISIONMESH_DATABASE_URL": self._database_url,
             "VISIONMESH_TRAINER_ADDRESSES": json.dumps(list(trainer_addresses.values())),
             "VISIONMESH_PUBLIC_ADDRESS": f"{HOST}:{self._port}",
             "VISIONMESH_MESH_ADDRESS": mesh_address,

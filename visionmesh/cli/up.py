@@ -31,6 +31,15 @@ def up(
         Path, typer.Option("--data-folder", file_okay=False, help="Where everything is kept.")
     ] = Path("visionmesh-data"),
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to serve; 0: any that is free.")] = 50051,
+    database_url: Annotated[
+        str, typer.Option("--database-url", metavar="URL", help="Database in place of the folder's SQLite file.")
+    ] = "",
+    object_store: Annotated[
+        str,
+        typer.Option(
+            "--object-store", metavar="PLACE", help="Folder or s3://BUCKET/PREFIX in place of the folder's own."
+        ),
+    ] = "",
     home: Annotated[
         Path | None,
         typer.Option("--home", file_okay=False, help="Checkout that holds the servers [env: VISIONMESH_HOME]."),
@@ -44,7 +53,14 @@ def up(
     # Process management wants a Unix; the rest of the command does not.
     from visionmesh.cli.processes import EmbeddedMesh, MeshError
 
-    mesh = EmbeddedMesh(data_folder, port, home, on_message=session.notes.print)
+    mesh = EmbeddedMesh(
+        data_folder,
+        port,
+        home,
+        database_url=database_url,
+        object_store=object_store,
+        on_message=session.notes.print,
+    )
     with _stopping_on_signals(mesh) as stopping:
         try:
             if session.notes.is_terminal:

@@ -68,7 +68,8 @@ async def test_a_trainer_that_cannot_now_is_asked_again(mesh: Mesh, ada: JobClie
     job = await ada.until_state(job_id, "PREPARING")
     [run] = mesh.trainer.runs.values()
     assert (run.run_id, run.attempt) == (job.current_run_id, job.attempt)
-    await mesh.deliver(run, Script(run).start(), Script(run).event(3, end={"outcome": 1}))
+    script = Script(run)
+    await mesh.deliver(run, script.start(), script.end())
     assert await ada.state(job_id) == "COMPLETED"
     changes = transitions(await log_of(mesh.database, job_id))
     assert changes[:3] == [("PENDING", "QUEUED"), ("QUEUED", "PREPARING"), ("PREPARING", "QUEUED")]

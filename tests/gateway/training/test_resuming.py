@@ -97,14 +97,14 @@ async def test_a_fresh_start_begins_from_nothing(mesh: Mesh, ada: JobClient) -> 
     assert (await ada.metrics(job_id)).total_size == 0
     assert (await ada.checkpoints(job_id)).total_size == 2  # they can still be gone on from
     # Until the new attempt has one of its own, resuming takes the newest there is.
-    await mesh.deliver(run, Script(run).end("FAILED", "OUT_OF_MEMORY"))
+    await mesh.deliver(run, Script(run).end("FAILED", "TRAINING_ERROR"))
     await ada.start(job_id, resume=True)
     assert (await mesh.run_of(job_id, attempt=3)).resume_from.checkpoint_id == named(first, 2)
 
 
 async def test_a_failed_job_is_resumed(mesh: Mesh, ada: JobClient) -> None:
     script, agent = await mesh.running(ada)
-    await agent.send(script.checkpoint(1), script.end("FAILED", "OUT_OF_MEMORY"))
+    await agent.send(script.checkpoint(1), script.end("FAILED", "TRAINING_ERROR"))
     await ada.start(script.run.job_id, resume=True)
     assert (await mesh.run_of(script.run.job_id, attempt=2)).resume_from.epoch == 1
 

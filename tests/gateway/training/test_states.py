@@ -75,7 +75,7 @@ async def ended(mesh: Mesh, ada: JobClient, outcome: str) -> str:
     await agent.send(script.checkpoint(1))
     if outcome == "STOPPED":
         await ada.stop(job_id)
-    await agent.send(script.end(outcome, "OUT_OF_MEMORY" if outcome == "FAILED" else ""))
+    await agent.send(script.end(outcome, "TRAINING_ERROR" if outcome == "FAILED" else ""))
     assert await ada.state(job_id) == outcome
     await agent.cut()
     return job_id
@@ -137,10 +137,10 @@ async def test_a_run_that_fails_says_why(mesh: Mesh, ada: JobClient) -> None:
         script, agent = Script(run), await mesh.agent(run)
         if began:
             await agent.send(script.start())
-        await agent.send(script.end("FAILED", "OUT_OF_MEMORY"))
+        await agent.send(script.end("FAILED", "TRAINING_ERROR"))
         job = await ada.get(run.job_id)
-        assert (short(job.state), job.failure.reason) == ("FAILED", "OUT_OF_MEMORY")
-        assert job.failure.message == "it was OUT_OF_MEMORY"
+        assert (short(job.state), job.failure.reason) == ("FAILED", "TRAINING_ERROR")
+        assert job.failure.message == "it was TRAINING_ERROR"
         last = (await log_of(mesh.database, run.job_id))[-1].state_change
         assert last.failure == job.failure
         again = await ada.start(run.job_id)
@@ -211,7 +211,7 @@ async def test_a_repeated_start_starts_once(mesh: Mesh, ada: JobClient) -> None:
     error = await refused(ada.start(job.id, request_id="go", resume=True))
     assert error.reason == "REQUEST_ID_REUSED"
     agent: Connection = await mesh.agent(run)
-    await agent.send(Script(run).end("FAILED", "OUT_OF_MEMORY"))
+    await agent.send(Script(run).end("FAILED", "TRAINING_ERROR"))
     assert short((await ada.start(job.id, request_id="go")).state) == "FAILED"  # that start has been
     await ada.start(job.id, request_id="go on")
     assert (await mesh.run_of(job.id, attempt=2)).run_id != run.run_id

@@ -1,0 +1,85 @@
+"""Whole meshes of real processes: gateway, trainer, database, object store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests import postgresql_server, s3_server
+from tests.end_to_end import digits
+from visionmesh.cli.processes import EmbeddedMesh
+from visionmesh.client import Client
+from visionmesh.v1 import dataset_pb2
+
+# On SQLite and a local folder, as a newcomer starts, and on PostgreSQL and S3, as a team runs it.
+BACKENDS = ("embedded", "postgresql and s3")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where meshes keep their records and bytes; empty: in their folder."""
+
+    database_url: str = ""
+    object_store: str = ""
+
+    def mesh(self, folder: Path) -> EmbeddedMesh:
+        return EmbeddedMesh(folder, 0, database_url=self.database_url, object_store=self.object_store)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_hub() -> Iterator[None]:
+    """No test may depend on what a network has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+        yield
+
+
+@pytest.fixture(scope="session", params=BACKENDS)
+def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    if request.param == "embedded":
+        yield Backend()
+        return
+    with (
+        postgresql_server.running() as database,
+        s3_server.running(s3_server.nanio(), tmp_path_factory.mktemp("s3")) as store,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in store.environment().items():
+            patch.setenv(name, value)
+        yield Backend(database.new_database(), f"s3://{store.new_bucket()}/mesh")
+
+
+@contextmanager
+def serving(mesh: EmbeddedMesh) -> Iterator[Client]:
+    """A client of the mesh, which runs for the length of the block."""
+    with mesh, Client(mesh.address, mesh.token) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def mesh(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMesh]:
+    """One mesh for all tests that leave it as it is."""
+    with backend.mesh(tmp_path_factory.mktemp("mesh")) as mesh:
+        yield mesh
+
+
+@pytest.fixture(scope="session")
+def client(mesh: EmbeddedMesh) -> Iterator[Client]:
+    with Client(mesh.address, mesh.token) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """DICE class folders of three digits."""
+    return digits.write(tmp_path_factory.mktemp("digits"), digits.files())
+
+
+@pytest.fixture(scope="session")
+def dataset(client: Client, folder: Path) -> dataset_pb2.Dataset:
+    """The digits, READY."""
+    return digits.upload(client, folder)

@@ -1,0 +1,113 @@
+"""The six flows, one after the other, on one mesh."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end import digits
+from visionmesh.client import Client
+from visionmesh.v1 import common_pb2, dataset_pb2, event_pb2, job_state_pb2
+
+CLASSIFICATION = common_pb2.TASK_TYPE_IMAGE_CLASSIFICATION
+
+
+def test_a_model_is_chosen_and_its_settings_are_read(client: Client) -> None:
+    [framework] = client.frameworks().frameworks
+    assert (framework.framework, framework.healthy_trainers) == ("timm", 1)
+    assert "test_resnet" in [model.model_name for model in client.models(text="test_res")]
+    schema = client.schema("timm", CLASSIFICATION)
+    names = {field.name for field in schema.fields}
+    assert names >= set(digits.SETTINGS)
+    assert {preset.name for preset in schema.presets} >= {"basic", "standard", "advanced"}
+    checked = client.validate("timm", {"augmentation.hflip": 0.25}, task_type=CLASSIFICATION, model_name="test_resnet")
+    assert not checked.violations
+    # The full configuration: what was given, and the defaults of everything else.
+    assert set(checked.config) >= names and checked.config["augmentation.hflip"] == 0.25
+
+
+@pytest.mark.parametrize("one_stream", [True, False], ids=["in one stream", "file by file"])
+def test_class_folders_become_a_dataset(client: Client, folder: Path, one_stream: bool) -> None:
+    dataset = digits.upload(client, folder, "both ways", one_stream=one_stream)
+    assert list(dataset.class_names) == ["0", "1", "2"] and dataset.file_count == 75
+    splits = {name: dict(split.images) for name, split in dataset.class_distribution.items()}
+    assert splits == {"train": {"0": 20, "1": 20, "2": 20}, "val": {"0": 5, "1": 5, "2": 5}}
+    assert CLASSIFICATION in dataset.task_types and dataset.manifest_digest
+    assert {file.path for file in client.dataset_files(dataset.id)} == set(digits.files())
+    client.delete_dataset(dataset.id)
+    assert dataset.id not in [item.id for item in client.datasets()]
+
+
+def test_an_image_folder_is_split_by_a_fraction_and_a_seed(client: Client, tmp_path: Path) -> None:
+    content = {path.partition("/")[2]: data for path, data in digits.files(2, per_class=10, val=0).items()}
+    folder = digits.write(tmp_path / "flat", content)
+    how = {"format": dataset_pb2.DATASET_FORMAT_IMAGE_FOLDER, "val_fraction": 0.2}
+    first, again, other = (digits.upload(client, folder, "flat", **how, seed=seed) for seed in (1, 1, 2))
+    splits = {name: dict(split.images) for name, split in first.class_distribution.items()}
+    assert splits == {"train": {"0": 8, "1": 8}, "val": {"0": 2, "1": 2}}
+    chosen = [{file.path: file.split for file in client.dataset_files(item.id)} for item in (first, again, other)]
+    assert chosen[0] == chosen[1] != chosen[2]
+
+
+def test_a_job_is_trained_watched_and_predicts(client: Client, dataset: dataset_pb2.Dataset, tmp_path: Path) -> None:
+    job = client.create_job(digits.spec(dataset.id, epochs=6))
+    assert job.state == job_state_pb2.JOB_STATE_PENDING and job.num_classes == 3
+    client.start_job(job.id)
+    events = list(client.watch_job(job.id))
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    states = [event.state_change.to_state for event in events if event.HasField("state_change")]
+    assert [job_state_pb2.JobState.Name(state).removeprefix("JOB_STATE_") for state in states] == [
+        "QUEUED", "PREPARING", "RUNNING", "COMPLETED",
+    ]  # fmt: skip
+    metrics = [event.metric for event in events if event.HasField("metric")]
+    assert [metric.epoch for metric in metrics] == [1, 2, 3, 4, 5, 6]
+    assert list(client.metrics(job.id)) == metrics
+    assert all(metric.HasField("loss") and metric.HasField("accuracy") for metric in metrics)
+    assert metrics[-1].loss < metrics[0].loss
+    assert list(client.logs(job.id)) == [event.log for event in events if event.HasField("log")]
+    assert any(event.HasField("progress") for event in events)
+
+    done = client.get_job(job.id)
+    assert (done.state, done.current_epoch, done.progress) == (job_state_pb2.JOB_STATE_COMPLETED, 6, 1.0)
+    checkpoints = {checkpoint.id: checkpoint for checkpoint in client.checkpoints(job.id)}
+    best = max(metrics, key=lambda metric: metric.accuracy)
+    assert checkpoints[done.best_checkpoint_id].epoch == best.epoch
+    assert checkpoints[done.last_checkpoint_id].epoch == 6 and checkpoints[done.last_checkpoint_id].resumable
+
+    image = tmp_path / "unseen.png"
+    trained = digits.files()
+    unseen = {path: data for path, data in digits.files(3, 35, 0).items() if data not in trained.values()}
+    assert len(unseen) == 30
+    right = 0
+    for path, data in unseen.items():
+        image.write_bytes(data)
+        answer = client.predict(image, job_id=job.id)
+        assert [item.label for item in answer.classifications] and len(answer.classifications) == 3
+        assert sum(item.confidence for item in answer.classifications) == pytest.approx(1.0, abs=1e-4)
+        assert answer.checkpoint_id == done.best_checkpoint_id and answer.inference_time_ms > 0
+        right += answer.classifications[0].label == path.split("/")[1]
+    assert right / len(unseen) > 0.6
+    [top] = client.predict(image, job_id=job.id, top_k=1).classifications
+    assert top.label == dataset.class_names[top.label_id]
+    sure = client.predict(image, job_id=job.id, confidence_threshold=0.5).classifications
+    assert all(item.confidence >= 0.5 for item in sure)
+    first = client.predict(image, checkpoint_id=done.last_checkpoint_id)
+    assert first.checkpoint_id == done.last_checkpoint_id
+    assert done.last_checkpoint_id in [model.checkpoint_id for model in client.loaded_models().models]
+
+
+def test_a_training_learns_and_its_watch_can_be_taken_up_anywhere(client: Client, dataset: dataset_pb2.Dataset) -> None:
+    job = client.create_job(digits.spec(dataset.id, epochs=3))
+    client.start_job(job.id)
+    live = list(client.watch_job(job.id))
+    # One that comes late sees the history; one that reconnects sees no gap and no repeat.
+    assert list(client.watch_job(job.id)) == live
+    for after in (1, len(live) // 2, len(live) - 1):
+        assert list(client.watch_job(job.id, after_sequence=after)) == live[after:]
+    kinds = [event_pb2.EVENT_KIND_METRIC]
+    metrics = [event for event in live if event.HasField("metric")]
+    assert list(client.watch_job(job.id, kinds=kinds)) == metrics
+    assert list(client.watch_metrics(job.id)) == [event.metric for event in metrics]
+    assert list(client.watch_logs(job.id)) == [event.log for event in live if event.HasField("log")]
+    assert [point.epoch for point in client.metrics(job.id, max_points=2)] == [1, 3]
