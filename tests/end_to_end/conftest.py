@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from storage.objects.open import open_store
+from storage.objects.store import ObjectStore
 from tests import postgresql_server, s3_server
 from tests.end_to_end import digits
+from tests.end_to_end.refusals import Raw
 from visionmesh.cli.processes import EmbeddedMesh
 from visionmesh.client import Client
-from visionmesh.v1 import dataset_pb2
+from visionmesh.v1 import dataset_pb2, job_state_pb2, training_pb2
 
 # On SQLite and a local folder, as a newcomer starts, and on PostgreSQL and S3, as a team runs it.
 BACKENDS = ("embedded", "postgresql and s3")
@@ -28,6 +31,14 @@ class Backend:
 
     def mesh(self, folder: Path) -> EmbeddedMesh:
         return EmbeddedMesh(folder, 0, database_url=self.database_url, object_store=self.object_store)
+
+    def url(self, mesh: EmbeddedMesh) -> str:
+        """The database of a mesh."""
+        return self.database_url or f"sqlite:///{mesh.folder.database_file}"
+
+    def store(self, mesh: EmbeddedMesh) -> ObjectStore:
+        """The objects of a mesh, seen from behind its back."""
+        return open_store(self.object_store or str(mesh.folder.objects))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -83,3 +94,27 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dataset(client: Client, folder: Path) -> dataset_pb2.Dataset:
     """The digits, READY."""
     return digits.upload(client, folder)
+
+
+@pytest.fixture(scope="session")
+def trained(client: Client, dataset: dataset_pb2.Dataset) -> training_pb2.TrainingJob:
+    """A job of two epochs, COMPLETED."""
+    job = client.create_job(digits.spec(dataset.id))
+    client.start_job(job.id)
+    list(client.watch_job(job.id))
+    done = client.get_job(job.id)
+    assert done.state == job_state_pb2.JOB_STATE_COMPLETED, done.failure
+    return done
+
+
+@pytest.fixture(scope="session")
+def store(backend: Backend, mesh: EmbeddedMesh) -> ObjectStore:
+    return backend.store(mesh)
+
+
+@pytest.fixture(scope="session")
+def raw(mesh: EmbeddedMesh) -> Iterator[Raw]:
+    """The contract without the client's help."""
+    raw = Raw(mesh.address, mesh.token)
+    yield raw
+    raw.channel.close()

@@ -1,0 +1,159 @@
+"""Whatever is killed in mid-training: nothing is lost or told twice, and nothing is RUNNING when nothing runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end import digits
+from tests.end_to_end.conftest import Backend, serving
+from tests.end_to_end.processes import AGENT, TRAINING, kill_part, kill_run, of_runs, until
+from visionmesh.cli.processes import EmbeddedMesh
+from visionmesh.client import Client, Patience
+from visionmesh.v1 import dataset_pb2, event_pb2, job_state_pb2, training_pb2
+
+COMPLETED = job_state_pb2.JOB_STATE_COMPLETED
+FAILED = job_state_pb2.JOB_STATE_FAILED
+EPOCHS = 8
+
+
+@pytest.fixture(scope="module")
+def own_mesh(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> EmbeddedMesh:
+    return backend.mesh(tmp_path_factory.mktemp("killed"))
+
+
+@pytest.fixture(scope="module")
+def own_client(own_mesh: EmbeddedMesh) -> Iterator[Client]:
+    with serving(own_mesh) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def own_dataset(own_client: Client, tmp_path_factory: pytest.TempPathFactory) -> dataset_pb2.Dataset:
+    """Digits enough for an epoch to take a moment."""
+    return digits.upload(own_client, digits.write(tmp_path_factory.mktemp("many"), digits.files(3, 120, 10)))
+
+
+@pytest.fixture
+def job(own_mesh: EmbeddedMesh, own_client: Client, own_dataset: dataset_pb2.Dataset) -> training_pb2.TrainingJob:
+    """A training in its third epoch, with many more to go."""
+    until(lambda: of_runs(own_mesh, AGENT) == [] and set(own_mesh.pids()) == {"gateway", "trainer_timm"})
+    job = own_client.create_job(digits.spec(own_dataset.id, epochs=EPOCHS, batch_size=12))
+    own_client.start_job(job.id)
+    for metric in own_client.watch_metrics(job.id):
+        if metric.epoch == 2:
+            break
+    return job
+
+
+class Watching:
+    """Someone who watches all the while, over a connection that breaks."""
+
+    def __init__(self, client: Client, job_id: str) -> None:
+        self.events: list[event_pb2.JobEvent] = []
+        self.breaks = 0
+        self._thread = threading.Thread(target=self._watch, args=(client, job_id), daemon=True)
+        self._thread.start()
+
+    def to_the_end(self) -> list[event_pb2.JobEvent]:
+        self._thread.join(120)
+        assert not self._thread.is_alive()
+        return self.events
+
+    def _watch(self, client: Client, job_id: str) -> None:
+        def broke(error: Exception, seconds: float) -> None:
+            self.breaks += 1
+
+        for event in client.watch_job(job_id, patience=Patience(60, broke)):
+            self.events.append(event)
+
+
+def check_whole(client: Client, job_id: str, events: list[event_pb2.JobEvent], epochs: int = EPOCHS) -> None:
+    """Every event once, in order, and every epoch's metrics once."""
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    told = [event.metric.epoch for event in events if event.HasField("metric")]
+    assert told == list(range(1, epochs + 1))
+    assert [metric.epoch for metric in client.metrics(job_id)] == told
+    published = [event.checkpoint.epoch for event in events if event.HasField("checkpoint")]
+    assert published == sorted(set(published)) and published[-1] == epochs
+    assert list(client.watch_job(job_id)) == events
+
+
+def test_a_killed_gateway_loses_nothing_and_the_training_goes_on(
+    own_mesh: EmbeddedMesh, own_client: Client, job: training_pb2.TrainingJob
+) -> None:
+    watching = Watching(own_client, job.id)
+    [training] = of_runs(own_mesh, TRAINING)
+    kill_part(own_mesh, "gateway")
+    # The same process: nobody noticed there but the agent, who waits.
+    assert of_runs(own_mesh, TRAINING) == [training]
+    until(lambda: watching.breaks)
+    for metric in own_client.watch_metrics(job.id, patience=Patience(60)):
+        if metric.epoch == 5:
+            break
+    kill_part(own_mesh, "gateway")
+    events = watching.to_the_end()
+    assert own_client.get_job(job.id).state == COMPLETED
+    assert own_client.get_job(job.id).attempt == 1
+    check_whole(own_client, job.id, events)
+
+
+def test_a_killed_training_process_fails_the_job_which_can_be_resumed(
+    own_mesh: EmbeddedMesh, own_client: Client, job: training_pb2.TrainingJob
+) -> None:
+    watching = Watching(own_client, job.id)
+    kill_run(own_mesh, TRAINING)
+    watching.to_the_end()
+    failed = own_client.get_job(job.id)
+    assert failed.state == FAILED
+    assert failed.failure.reason == "TRAINING_PROCESS_KILLED"
+    assert failed.failure.metadata["exit_signal"] == "SIGKILL"
+    until(lambda: of_runs(own_mesh, AGENT) == [])
+    [*_, last] = own_client.checkpoints(job.id)
+    assert last.resumable and last.id == failed.last_checkpoint_id
+
+    own_client.start_job(job.id, resume=True)
+    events = list(own_client.watch_job(job.id))
+    done = own_client.get_job(job.id)
+    assert (done.state, done.attempt, done.failure.reason) == (COMPLETED, 2, "")
+    # The log keeps both tellings, the projection the last.
+    assert [metric.epoch for metric in own_client.metrics(job.id)] == list(range(1, EPOCHS + 1))
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    assert events[0].sequence == 1 and any(event.HasField("attempt_end") for event in events)
+
+
+def test_a_killed_agent_is_taken_over_and_the_job_does_not_stay_running(
+    own_mesh: EmbeddedMesh, own_client: Client, job: training_pb2.TrainingJob
+) -> None:
+    watching = Watching(own_client, job.id)
+    kill_run(own_mesh, AGENT)
+    watching.to_the_end()
+    failed = own_client.get_job(job.id)
+    assert failed.state == FAILED and failed.failure.reason
+    # Nothing runs any more: the training ended with its agent.
+    until(lambda: of_runs(own_mesh, TRAINING) == [] and of_runs(own_mesh, AGENT) == [])
+    own_client.start_job(job.id, resume=True)
+    list(own_client.watch_job(job.id))
+    assert own_client.get_job(job.id).state == COMPLETED
+    assert [metric.epoch for metric in own_client.metrics(job.id)] == list(range(1, EPOCHS + 1))
+
+
+def test_a_killed_trainer_server_is_not_missed_by_its_training(
+    own_mesh: EmbeddedMesh, own_client: Client, job: training_pb2.TrainingJob, tmp_path: Path
+) -> None:
+    watching = Watching(own_client, job.id)
+    [training] = of_runs(own_mesh, TRAINING)
+    kill_part(own_mesh, "trainer_timm")
+    events = watching.to_the_end()
+    done = own_client.get_job(job.id)
+    assert (done.state, done.attempt) == (COMPLETED, 1)
+    check_whole(own_client, job.id, events)
+    # The server that came back knows the run, and predicts with what it made.
+    until(lambda: own_client.frameworks().frameworks[0].healthy_trainers == 1)
+    image = tmp_path / "digit.png"
+    image.write_bytes(digits.png(0))
+    assert own_client.predict(image, job_id=job.id).classifications
+    assert training not in of_runs(own_mesh, TRAINING)
