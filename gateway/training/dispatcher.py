@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import structlog
@@ -52,12 +53,9 @@ class Dispatcher:
         self._woken.set()
 
     async def _run(self) -> None:
-        await self._repeat_starts()
+        await self._attempt(self._repeat_starts)
         while True:
-            try:
-                await self._dispatch_all()
-            except Exception:
-                logger.exception("dispatch failed")
+            await self._attempt(self._dispatch_all)
             try:
                 # Not `wait_for`: until Python 3.12 it loses a cancellation that comes together with the wake-up.
                 async with asyncio.timeout(self._recheck_seconds):
@@ -65,6 +63,13 @@ class Dispatcher:
             except TimeoutError:
                 logger.debug("looking at the queue again")
             self._woken.clear()
+
+    async def _attempt(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Whatever goes wrong in one look at the queue, there is a next one."""
+        try:
+            await step()
+        except Exception:
+            logger.exception("dispatch failed", step=step.__name__)
 
     async def _repeat_starts(self) -> None:
         jobs = await self._log.database.read(lambda session: JobRepository(session).in_states(["PREPARING"]))

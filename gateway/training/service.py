@@ -201,7 +201,10 @@ class JobService:
         )
         draft.task_type = TASK_TYPES.name(answer.task_type) or ""
         draft.image_size = draft.image_size or answer.default_image_size
-        violations = [Violation(f"job.{item.field}", item.description) for item in answer.violations]
+        # A number that is NaN, both find.
+        named = {violation.field for violation in known_violations}
+        found = [Violation(f"job.{item.field}", item.description) for item in answer.violations]
+        violations = [violation for violation in found if violation.field not in named]
         if not violations and not known_violations:
             # Only then: a number that was found to be NaN may come back, and JSON has none.
             draft.advanced_config = json_format.MessageToDict(answer.config)

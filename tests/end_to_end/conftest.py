@@ -42,10 +42,11 @@ class Backend:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_hub() -> Iterator[None]:
-    """No test may depend on what a network has."""
+def _alone() -> Iterator[None]:
+    """No test depends on what a network has, or on who else computes on this machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+        patch.setenv("VISIONMESH_THREADS_PER_RUN", "1")
         yield
 
 

@@ -96,8 +96,8 @@ class JobClient:
 
 
 async def events_of(call: Any) -> AsyncIterator[event_pb2.JobEvent]:
-    """The events of a watch, without its heartbeats."""
-    async for answer in call:
+    """The events of a watch until it ends, without its heartbeats."""
+    while isinstance(answer := await call.read(), training_pb2.WatchJobResponse):
         if answer.HasField("event"):
             yield answer.event
 

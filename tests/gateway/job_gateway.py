@@ -21,12 +21,14 @@ from gateway.training.dispatcher import Dispatcher
 from gateway.training.reports import JobReports
 from gateway.training.service import JobService
 from gateway.training.servicer import TrainingServicer
-from rpc.channel import MAX_MESSAGE_BYTES
 from rpc.interceptors import ErrorInterceptor, MeshAuthInterceptor
 from rpc.server import HealthyServer, create_server
 from storage.database.engine import Database
 from tests.gateway.stand_in import MESH_TOKEN, StandInTrainer
 from visionmesh.mesh.v1 import telemetry_service_pb2_grpc
+
+# Small, so that a message above it is quickly made; a gateway's own limits are larger.
+MAX_MESSAGE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class GatewayTimes:
     lease_seconds: float = 60.0
     check_seconds: float = 0.05
     recheck_seconds: float = 0.1
-    poll_seconds: float = 0.1
+    poll_seconds: float = 0.5  # also how long a trainer has for its answer
     timeout_seconds: float = 10.0
     ring_events: int = 2048
 

@@ -52,9 +52,7 @@ async def superseded(mesh: Mesh, ada: JobClient) -> Script:
     return script
 
 
-async def test_an_agent_of_a_superseded_run_is_told_to_abandon(
-    closed_mesh: Mesh, alice: Account, pets: str
-) -> None:
+async def test_an_agent_of_a_superseded_run_is_told_to_abandon(closed_mesh: Mesh, alice: Account, pets: str) -> None:
     mesh = closed_mesh
     await mesh.open(QUICK)
     ada = mesh.client(alice, pets)

@@ -12,6 +12,7 @@ from tests.gateway.job_agent import Script
 from tests.gateway.job_client import JobClient, kinds, log_of, short
 from tests.gateway.job_fixtures import Mesh
 from tests.gateway.job_gateway import GatewayTimes
+from tests.gateway.waiting import until
 
 # Seen to be lost soon, given up never; and both soon.
 PATIENT = GatewayTimes(contact_lost_seconds=0.3, lease_seconds=600)
@@ -62,9 +63,7 @@ async def test_a_lease_that_ends_fails_the_job_so_that_it_can_be_resumed(
     assert failed.HasField("end_time") and not failed.HasField("contact_lost_time")
     assert kinds(await log_of(closed_mesh.database, job_id))[-2:] == ["attempt_end", "state_change"]
     # The trainer may still have it.
-    async with asyncio.timeout(20):
-        while not closed_mesh.trainer.stopped:
-            await asyncio.sleep(0.02)
+    await until(lambda: bool(closed_mesh.trainer.stopped), 20)
     [request] = closed_mesh.trainer.stopped
     assert (request.run_id, request.kill) == (script.run.run_id, True)
     await ada.start(job_id, resume=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import grpc
 import pytest
 
 from tests.gateway.job_agent import AGENT, TRAINING, Script
@@ -160,3 +161,18 @@ async def test_a_run_that_has_ended_moves_its_job_no_more(mesh: Mesh, ada: JobCl
     assert (await log_of(mesh.database, job_id))[-1].log.message == "late"  # the log takes what is said
     await mesh.deliver(run, Script(run).end())
     assert await ada.state(job_id) == "COMPLETED"
+
+
+async def test_a_batch_that_is_too_large_breaks_its_own_stream_alone(mesh: Mesh, ada: JobClient) -> None:
+    script, agent = await mesh.running(ada)
+    other, beside = await mesh.running(ada)
+    large = Script(script.run).line("x" * (6 << 20))
+    await agent.post(large)
+    error = await agent.refusal()
+    assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert (await beside.send(other.metric(1)))[TRAINING] == 2
+    again = mesh.connect(script.run)
+    assert await again.hello() == {TRAINING: 1}
+    await again.send(script.line("y" * (3 << 20)), script.end())
+    assert await ada.state(script.run.job_id) == "COMPLETED"
+    assert [len(line.message) for line in (await ada.logs(script.run.job_id)).lines[:1]] == [3 << 20]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
@@ -12,6 +13,7 @@ from tests.gateway.conftest import Account
 from tests.gateway.job_agent import AGENT, LOG, STOP, TRAINING, Script
 from tests.gateway.job_client import JobClient, events_of, kinds, log_of, short, take
 from tests.gateway.job_fixtures import Mesh
+from tests.gateway.waiting import until
 from visionmesh.errors import from_rpc
 from visionmesh.mesh.v1 import run_pb2, telemetry_pb2
 
@@ -56,7 +58,8 @@ async def test_the_same_batch_again_changes_nothing(mesh: Mesh, ada: JobClient) 
     assert await ada.metrics(job_id) == metrics and metrics.total_size == 1
     assert await ada.checkpoints(job_id) == checkpoints and checkpoints.total_size == 1
     now = await ada.get(job_id)
-    job.ClearField("update_time"), now.ClearField("update_time")
+    job.ClearField("update_time")
+    now.ClearField("update_time")
     assert now == job
 
 
@@ -116,7 +119,7 @@ async def test_a_gateway_that_dies_before_it_acknowledges_keeps_what_it_committe
     batch = [script.metric(1, 0.9), script.checkpoint(1, 0.9), script.line("one")]
     await agent.post(*batch)
     async with asyncio.timeout(20):
-        while "log" not in await positions(mesh, script.run):
+        while "log" not in await positions(mesh, script.run):  # noqa: ASYNC110 - the file is what is looked at
             await asyncio.sleep(0.01)
     await mesh.reopen()  # nobody read the acknowledgement
     ada = mesh.client(alice, ada.dataset_id)
@@ -138,11 +141,12 @@ async def test_a_stream_that_breaks_while_its_batch_is_written_hides_nothing(mes
     released = threading.Event()
     waiting = asyncio.create_task(mesh.gateway.database.write(lambda session: released.wait(20)))
     await agent.post(script.metric(1), script.end())
-    heard = mesh.gateway.telemetry._contacts[script.run.run_id].last_heard
-    await asyncio.sleep(0.2)  # the batch stands behind the write that waits
+    writes = mesh.gateway.database._writes
+    assert isinstance(writes, ThreadPoolExecutor)
+    await until(lambda: writes._work_queue.qsize() == 1)  # the batch stands behind the write that waits
     await agent.cut()
-    await asyncio.sleep(0.2)
-    assert mesh.gateway.telemetry._contacts[script.run.run_id].last_heard == heard
+    contact = mesh.gateway.telemetry.expect(script.run.run_id, script.run.job_id)
+    await until(lambda: not contact.connections)
     released.set()
     await waiting
     async with asyncio.timeout(20):

@@ -33,9 +33,9 @@ async def queued(ada: JobClient, **fields: object) -> str:
 
 
 async def looked(mesh: Mesh) -> None:
-    """Wait until the gateway has asked the trainer a few times more."""
+    """Wait until the gateway has asked the trainer once more and thought about the answer."""
     asked = mesh.trainer.asked["Describe"]
-    await until(lambda: mesh.trainer.asked["Describe"] >= asked + 3)
+    await until(lambda: mesh.trainer.asked["Describe"] >= asked + 2)
 
 
 async def test_a_job_waits_for_a_free_slot(mesh: Mesh, ada: JobClient) -> None:
@@ -133,12 +133,12 @@ async def test_a_start_whose_answer_was_lost_counts_once(closed_mesh: Mesh, alic
     await mesh.open(GatewayTimes(timeout_seconds=0.5))
     ada = mesh.client(alice, pets)
     trainer.answers_starts.clear()
-    job = await ada.create()
-    await ada.start(job.id)
-    lost = await mesh.run_of(job.id)
-    second = await mesh.run_of(job.id, attempt=2)  # the gateway had to believe that nothing was started
+    lost = await mesh.preparing(ada)
+    await full(mesh)
+    job = await ada.until_state(lost.job_id, "QUEUED")  # the gateway had to believe that nothing was started
     trainer.answers_starts.set()
-    await ada.until(job.id, lambda job: short(job.state) == "PREPARING" and job.current_run_id == second.run_id)
+    trainer.free_slots = 1
+    second = await mesh.run_of(job.id, attempt=2)
     orphan = mesh.connect(lost)
     await orphan.say_hello()
     assert await orphan.told() == ABANDON
@@ -185,6 +185,7 @@ async def test_a_stop_of_a_run_that_was_never_started(closed_mesh: Mesh, alice: 
     ada = closed_mesh.client(alice, pets)
     closed_mesh.trainer.answers_starts.clear()
     run = await closed_mesh.preparing(ada)
+    await full(closed_mesh)
     await ada.stop(run.job_id)
     job = await ada.until_state(run.job_id, "STOPPED")  # its start was given up: nothing is left to wait for
     assert job.HasField("end_time")
