@@ -15,7 +15,8 @@ PENDING = job_state_pb2.JOB_STATE_PENDING
 STOPPING = job_state_pb2.JOB_STATE_STOPPING
 STOPPED = job_state_pb2.JOB_STATE_STOPPED
 COMPLETED = job_state_pb2.JOB_STATE_COMPLETED
-EPOCHS = 12
+# An epoch takes about a tenth of a second: enough of them that a stop comes in the middle.
+EPOCHS = 50
 
 
 def states(events: list[event_pb2.JobEvent]) -> list[str]:

@@ -50,7 +50,7 @@ def told(script: Script, names: list[str]) -> list[run_pb2.RunEvent]:
     return [makers[name](number) for number, name in enumerate(names)]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=sources, script_of=acts)
 async def test_every_event_is_there_once(mesh: Mesh, ada: JobClient, names: list[str], script_of: list[Act]) -> None:
     run = await mesh.preparing(ada)

@@ -8,6 +8,7 @@ from tests.gateway.job_agent import ABANDON, STOP, TRAINING, Script
 from tests.gateway.job_client import JobClient, log_of
 from tests.gateway.job_fixtures import Mesh
 from tests.gateway.job_gateway import GatewayTimes
+from tests.gateway.waiting import until
 
 QUICK = GatewayTimes(contact_lost_seconds=0.3, lease_seconds=1.0)
 
@@ -77,6 +78,7 @@ async def test_an_agent_that_is_still_connected_when_its_run_is_given_up(
     script, agent = await mesh.running(ada)
     await ada.until_state(script.run.job_id, "FAILED")
     assert await agent.told() == ABANDON
+    await until(lambda: bool(mesh.trainer.stopped), 20)
     assert [request.run_id for request in mesh.trainer.stopped if request.kill] == [script.run.run_id]
     await agent.post(script.metric(1))
     assert await agent.told() == ABANDON

@@ -97,9 +97,8 @@ async def test_a_gateway_that_restarts_waits_before_it_judges(closed_mesh: Mesh,
     other, _ = await closed_mesh.running(ada)
     await closed_mesh.gateway.kill()
     await agent.cut()
-    await asyncio.sleep(1.5)  # nobody could renew a lease meanwhile
-    patient = GatewayTimes(contact_lost_seconds=0.3, lease_seconds=3.0)
-    ada = await opened(closed_mesh, patient, alice, pets)
+    await asyncio.sleep(2.2)  # longer than the lease of the next gateway, and nobody could renew one
+    ada = await opened(closed_mesh, GatewayTimes(contact_lost_seconds=0.3, lease_seconds=2.0), alice, pets)
     await asyncio.sleep(0.3)  # it has looked a few times
     assert await ada.state(script.run.job_id) == await ada.state(other.run.job_id) == "RUNNING"
     back = await closed_mesh.agent(script.run)
