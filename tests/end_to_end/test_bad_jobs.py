@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -37,14 +38,9 @@ def _nothing_left(client: Client, store: ObjectStore, dataset: object) -> Iterat
 def test_what_a_job_names_must_be_there(
     client: Client, dataset: dataset_pb2.Dataset, wrong: dict[str, Any], reason: str, said: str
 ) -> None:
+    spec = digits.spec(**{"dataset_id": dataset.id, **wrong})
     for validate_only in (True, False):
-        error = refused(
-            lambda only=validate_only: client.create_job(
-                digits.spec(**{"dataset_id": dataset.id, **wrong}), validate_only=only
-            ),
-            Code.NOT_FOUND,
-            reason,
-        )
+        error = refused(partial(client.create_job, spec, validate_only=validate_only), Code.NOT_FOUND, reason)
         assert said in error.message
 
 
@@ -96,7 +92,7 @@ def test_a_task_that_the_model_cannot_do(client: Client, dataset: dataset_pb2.Da
 
 
 def test_numbers_that_make_no_sense_are_named_all_at_once(client: Client, dataset: dataset_pb2.Dataset) -> None:
-    fields = {"epochs": 0, "batch_size": -1, "learning_rate": float("nan")}
+    fields: dict[str, Any] = {"epochs": 0, "batch_size": -1, "learning_rate": float("nan")}
     names = [f"job.{name}" for name in fields]
     spec = digits.spec(dataset.id, **fields)
     error = refused(lambda: client.create_job(spec), Code.INVALID_ARGUMENT, "INVALID_REQUEST", *names)

@@ -16,7 +16,8 @@ from visionmesh.client import Client
 from visionmesh.v1 import dataset_pb2
 
 SPEC = dataset_pb2.DatasetSpec(name="bad", format=dataset_pb2.DATASET_FORMAT_DICE)
-GOOD = file("train/0/good.png", digits.png(0))
+GOOD_BYTES = digits.png(0)
+GOOD = file("train/0/good.png", GOOD_BYTES)
 BYTES = digits.png(1)
 PATH = "train/0/bad.png"
 PATHS = {
@@ -76,7 +77,7 @@ def test_the_same_path_twice(raw: Raw, client: Client, empty: dataset_pb2.Datase
     # Also in another call; the first bytes stay.
     refused(partial(raw.upload_files, empty.id, twice[2:]), Code.ALREADY_EXISTS, "FILE_EXISTS")
     assert paths(client, empty.id) == ["train/0/good.png"]
-    assert store.get(f"{client.get_dataset(empty.id).storage_path}train/0/good.png") == GOOD[1]
+    assert store.get(f"{client.get_dataset(empty.id).storage_path}train/0/good.png") == GOOD_BYTES
 
 
 @pytest.mark.parametrize("wrong", WRONG_SIZES)
@@ -118,8 +119,8 @@ def test_a_sender_that_vanishes_in_mid_file(raw: Raw, client: Client, store: Obj
 
     def requests() -> Iterator[dataset_pb2.UploadDatasetRequest]:
         yield dataset_pb2.UploadDatasetRequest(spec=SPEC)
-        yield dataset_pb2.UploadDatasetRequest(header=GOOD[0])
-        yield dataset_pb2.UploadDatasetRequest(chunk=GOOD[1])
+        yield dataset_pb2.UploadDatasetRequest(header=header("train/0/good.png", GOOD_BYTES))
+        yield dataset_pb2.UploadDatasetRequest(chunk=GOOD_BYTES)
         yield dataset_pb2.UploadDatasetRequest(header=header(PATH, BYTES))
         yield dataset_pb2.UploadDatasetRequest(chunk=BYTES[:9])
         go.wait(60)

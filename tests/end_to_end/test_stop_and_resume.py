@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -79,7 +80,7 @@ def test_a_stopped_training_goes_on_from_its_last_whole_epoch(
 def test_a_running_training_cannot_be_started(client: Client, running: training_pb2.TrainingJob) -> None:
     for resume in (False, True):
         error = refused(
-            lambda resume=resume: client.start_job(running.id, resume=resume),
+            partial(client.start_job, running.id, resume=resume),
             Code.FAILED_PRECONDITION,
             "INVALID_STATE_TRANSITION",
         )
