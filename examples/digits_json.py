@@ -1,7 +1,7 @@
 """scikit-learn's handwritten digits as JSON for grpcurl: the messages of an upload, or one image in base64.
 
-    python examples/digits_json.py | grpcurl … -d @ … visionmesh.v1.DatasetService/UploadDataset
-    python examples/digits_json.py --image 7
+python examples/digits_json.py | grpcurl … -d @ … visionmesh.v1.DatasetService/UploadDataset
+python examples/digits_json.py --image 7
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def messages(images: int) -> Iterator[dict[str, Any]]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=500, help="how many of the 1,797 to upload [500]")
+    parser.add_argument("--images", type=int, default=1797, help="how many of the 1,797 to upload [all]")
     parser.add_argument("--image", type=int, metavar="NUMBER", help="print this image alone, in base64")
     options = parser.parse_args(arguments)
     if options.image is not None:

@@ -16,6 +16,7 @@ from gateway.events.watching import Watcher
 from gateway.fleet import Fleet
 from gateway.inference.service import InferenceService
 from gateway.inference.servicer import InferenceServicer
+from gateway.outages import explain
 from gateway.owner import ensure_owner
 from gateway.registry.service import RegistryService
 from gateway.registry.servicer import RegistryServicer
@@ -62,7 +63,11 @@ def main() -> None:
     configure_logs(settings.log_level, settings.log_json)
     try:
         store = open_store(settings.object_store, settings)
-        database = Database(settings.database_url, pool_size=settings.database_pool_size)
+        database = Database(
+            settings.database_url,
+            pool_size=settings.database_pool_size,
+            statement_timeout_seconds=settings.database_statement_timeout_seconds,
+        )
         database.acquire_lock()
         if settings.migrate_on_start:
             migrate(settings.database_url)
@@ -127,7 +132,7 @@ class Gateway:
                     partial(telemetry_service_pb2_grpc.add_TelemetryServiceServicer_to_server, telemetry),
                 )
             ],
-            interceptors=[ErrorInterceptor(), MeshAuthInterceptor(token)],
+            interceptors=[ErrorInterceptor(explain), MeshAuthInterceptor(token)],
             max_message_bytes=MAX_MESSAGE_BYTES,
         )
 
@@ -188,6 +193,6 @@ class Gateway:
                 (service_name(training_service_pb2.DESCRIPTOR), training.add_to),
                 (service_name(inference_service_pb2.DESCRIPTOR), partial(add_inference, inference)),
             ],
-            interceptors=[ErrorInterceptor(), AuthInterceptor(self._database)],
+            interceptors=[ErrorInterceptor(explain), AuthInterceptor(self._database)],
             max_message_bytes=self._settings.max_message_bytes,
         )

@@ -22,6 +22,9 @@ class GatewaySettings(S3Settings):
     )
     migrate_on_start: bool = Field(True, description="Bring the database to the newest schema at start.")
     database_pool_size: int = Field(5, ge=1, le=100, description="Threads and connections for queries.")
+    database_statement_timeout_seconds: float = Field(
+        30.0, gt=0, allow_inf_nan=False, description="Longest time a statement may take on PostgreSQL."
+    )
     object_store: str = Field("objects", description="Object store: a folder, s3://BUCKET or s3://BUCKET/PREFIX.")
     trainer_addresses: tuple[Address, ...] = Field((), description="Addresses of the trainers, as a JSON list.")
     public_address: Address = Field("127.0.0.1:50051", description="Where the public services listen.")

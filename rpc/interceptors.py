@@ -32,6 +32,8 @@ Context: TypeAlias = "ServicerContext[Any, Any]"
 Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]"
 Around: TypeAlias = "Callable[[Context], AbstractAsyncContextManager[None]]"
 
+Explain: TypeAlias = "Callable[[Exception], DomainError | None]"
+
 
 def wrap_handler(handler: Handler, around: Around) -> Handler:
     """Give the same handler with each call run inside ``async with around(context)``."""
@@ -66,6 +68,10 @@ class ErrorInterceptor(ServerInterceptor):
     the log and never to the client. The request id travels back in the trailing metadata ``x-request-id``.
     """
 
+    def __init__(self, explain: Explain = lambda error: None) -> None:
+        """``explain`` gives the DomainError of an exception that is no bug, for example an outage, or None."""
+        self._explain = explain
+
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
@@ -86,7 +92,11 @@ class ErrorInterceptor(ServerInterceptor):
                 except DomainError as error:
                     logger.info("call refused", reason=error.reason, message=error.message)
                     await abort(context, error, request_id)
-                except Exception:
+                except Exception as error:
+                    known = self._explain(error)
+                    if known is not None:
+                        logger.warning("call failed", reason=known.reason, error=str(error))
+                        await abort(context, known, request_id)
                     logger.exception("call failed")
                     hidden = DomainError(
                         "INTERNAL",

@@ -12,6 +12,7 @@ from typing import NoReturn, cast
 
 import structlog
 
+from rpc.errors import DomainError
 from rpc.interceptors import ErrorInterceptor, MeshAuthInterceptor
 from rpc.logs import configure_logs
 from rpc.process import AddressInUse, bind, listen_for_signals, loop_factory, read_settings, refuse, write_addresses
@@ -33,6 +34,7 @@ SERVICE = trainer_service_pb2.DESCRIPTOR.services_by_name["TrainerService"].full
 
 # How long a draining server still answers, so that those who watch its health can turn away first.
 NOTICE_SECONDS = 0.5
+OUTAGE_RETRY_SECONDS = 5.0
 
 
 def main(adapter_path: str) -> None:
@@ -79,7 +81,7 @@ async def serve(settings: TrainerSettings, adapter: Adapter, launcher: LocalLaun
     servicer = TrainerServicer(catalogue, launcher, predictors, slots=settings.slots, instance_id=uuid.uuid4().hex)
     served = create_server(
         [(SERVICE, lambda server: trainer_service_pb2_grpc.add_TrainerServiceServicer_to_server(servicer, server))],
-        interceptors=[ErrorInterceptor(), MeshAuthInterceptor(settings.mesh_token.get_secret_value())],
+        interceptors=[ErrorInterceptor(explain), MeshAuthInterceptor(settings.mesh_token.get_secret_value())],
         max_message_bytes=settings.max_message_bytes,
     )
     address = bind(served, settings.listen_address)
@@ -108,6 +110,14 @@ async def _drain(
     await served.drain(settings.drain_seconds - notice)
     if settings.stop_runs_on_exit:
         await asyncio.to_thread(launcher.stop_all, settings.drain_seconds)
+
+
+def explain(error: Exception) -> DomainError | None:
+    """The error for callers when ``error`` is an outage of the object store, else None."""
+    if not isinstance(error, StoreUnavailable):
+        return None
+    said = "The object store cannot be used now. Try again in a moment; the trainer's log says what is wrong."
+    return DomainError("OBJECT_STORE_UNAVAILABLE", said, retry_seconds=OUTAGE_RETRY_SECONDS)
 
 
 def _load_adapter(path: str) -> Adapter:

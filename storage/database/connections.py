@@ -7,12 +7,17 @@ import sqlite3
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from storage.database.errors import DatabaseUnavailable
 
 BUSY_TIMEOUT_MS = 10_000
+CONNECT_TIMEOUT_SECONDS = 5
+_SQLITE_OUTAGES = ("SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_NOMEM")
+# Classes of SQLSTATE: connection, resources, operator intervention (shutdown, statement timeout), system.
+_POSTGRESQL_OUTAGES = ("08", "53", "57", "58")
 
 
 def parse_url(url: str) -> URL:
@@ -48,9 +53,41 @@ def sqlite_file(url: URL) -> Path:
     return Path(str(url.database)).absolute()
 
 
-def postgresql_engine(url: URL, pool_size: int) -> Engine:
-    """A pool of at most ``pool_size`` connections, each tested before it is lent."""
-    return create_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True)
+def postgresql_engine(url: URL, pool_size: int, statement_timeout_seconds: float = 0.0) -> Engine:
+    """A pool of at most ``pool_size`` connections, each tested before it is lent. A timeout of 0 is none."""
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "options": f"-c statement_timeout={round(statement_timeout_seconds * 1000)}",
+            # A server whose machine is gone is noticed within a minute, not after two hours.
+            "keepalives_idle": 20,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+        },
+    )
+
+
+def is_outage(error: SQLAlchemyError) -> bool:
+    """Whether the database was out of reach, too slow or full: the same work may succeed later."""
+    if isinstance(error, PoolTimeout):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    if isinstance(error.orig, sqlite3.Error):
+        return getattr(error.orig, "sqlite_errorname", "").startswith(_SQLITE_OUTAGES)
+    state = getattr(error.orig, "pgcode", None)
+    return (
+        error.connection_invalidated
+        or (state or "").startswith(_POSTGRESQL_OUTAGES)
+        or (
+            # The driver itself lost the server: then there is no code of the server's.
+            state is None and isinstance(error, OperationalError | InterfaceError)
+        )
+    )
 
 
 def sqlite_writer(url: URL) -> Engine:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from storage.database.connections import (
+    is_outage,
     is_sqlite,
     parse_url,
     postgresql_engine,
@@ -35,8 +37,11 @@ class Database:
     ones; PostgreSQL gets ``pool_size`` threads and connections for both.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 5) -> None:
-        """Raises DatabaseUnavailable when ``url`` is not usable; nothing is connected yet."""
+    def __init__(self, url: str, *, pool_size: int = 5, statement_timeout_seconds: float = 30.0) -> None:
+        """``statement_timeout_seconds`` is for PostgreSQL.
+
+        Raises DatabaseUnavailable when ``url`` is not usable; nothing is connected yet.
+        """
         self._url = parse_url(url)
         self._lock: int | None = None
         self._reads = ThreadPoolExecutor(pool_size, thread_name_prefix="database")
@@ -45,7 +50,7 @@ class Database:
             self._writer = sqlite_writer(self._url)
             self._writes = ThreadPoolExecutor(1, thread_name_prefix="database-writer")
         else:
-            self._writer = postgresql_engine(self._url, pool_size)
+            self._writer = postgresql_engine(self._url, pool_size, statement_timeout_seconds)
             self._reader = self._writer.execution_options(postgresql_readonly=True)
             self._writes = self._reads
 
@@ -76,13 +81,17 @@ class Database:
         self._lock = lock
 
     async def read(self, work: Callable[[Session], T]) -> T:
-        """Runs ``work`` in a transaction that cannot write. When the caller is cancelled, the result is dropped."""
+        """Runs ``work`` in a transaction that cannot write. When the caller is cancelled, the result is dropped.
+
+        Raises DatabaseUnavailable.
+        """
         return await asyncio.get_running_loop().run_in_executor(self._reads, _read, self._reader, work)
 
     async def write(self, work: Callable[[Session], T]) -> T:
         """Runs ``work`` in one transaction and commits; whatever ``work`` raises rolls back and is raised here.
 
-        A write finishes even when the caller is cancelled meanwhile.
+        Raises DatabaseUnavailable when the database is lost meanwhile; was it lost at the commit itself, the write may
+        have been made all the same. A write finishes even when the caller is cancelled meanwhile.
         """
         transaction = asyncio.get_running_loop().run_in_executor(self._writes, _write, self._writer, work)
         try:
@@ -107,17 +116,29 @@ class Database:
 
 def _read(engine: Engine, work: Callable[[Session], T]) -> T:
     # Closing the session detaches the rows before it rolls back; a plain rollback would expire them.
-    with Session(engine, expire_on_commit=False) as session:
+    with _outages(engine), Session(engine, expire_on_commit=False) as session:
         _begin(session)
         return work(session)
 
 
 def _write(engine: Engine, work: Callable[[Session], T]) -> T:
-    with Session(engine, expire_on_commit=False) as session:
+    with _outages(engine), Session(engine, expire_on_commit=False) as session:
         _begin(session)
         result = work(session)
         session.commit()
         return result
+
+
+@contextmanager
+def _outages(engine: Engine) -> Iterator[None]:
+    """Raise DatabaseUnavailable in place of what a driver says when its database is lost."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        if not is_outage(error):
+            raise
+        where = engine.url.render_as_string(hide_password=True)
+        raise DatabaseUnavailable(f"{where} cannot be used: {getattr(error, 'orig', error)}") from error
 
 
 def _begin(session: Session) -> None:

@@ -28,7 +28,9 @@ def refused(call: Callable[[], object], code: grpc.StatusCode, reason: str, *fie
     """The error of a call, which must have this code and reason and name exactly these fields."""
     with pytest.raises((VisionMeshError, grpc.RpcError)) as caught:
         call()
-    error = caught.value if isinstance(caught.value, VisionMeshError) else from_rpc(caught.value)
+    raised = caught.value
+    error = from_rpc(raised) if isinstance(raised, grpc.RpcError) else raised
+    assert isinstance(error, VisionMeshError)
     assert (error.code, error.reason) == (code, reason), error
     named = sorted(violation.field for violation in error.violations)
     assert named == sorted(fields), error.violations

@@ -55,6 +55,8 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_FILE_NOT_FOUND: _ClassVar[ErrorReason]
     ERROR_REASON_SUPERSEDED: _ClassVar[ErrorReason]
     ERROR_REASON_JOB_IN_USE: _ClassVar[ErrorReason]
+    ERROR_REASON_DATABASE_UNAVAILABLE: _ClassVar[ErrorReason]
+    ERROR_REASON_OBJECT_STORE_UNAVAILABLE: _ClassVar[ErrorReason]
 TASK_TYPE_UNSPECIFIED: TaskType
 TASK_TYPE_IMAGE_CLASSIFICATION: TaskType
 TASK_TYPE_OBJECT_DETECTION: TaskType
@@ -98,6 +100,8 @@ ERROR_REASON_STORAGE_CORRUPT: ErrorReason
 ERROR_REASON_FILE_NOT_FOUND: ErrorReason
 ERROR_REASON_SUPERSEDED: ErrorReason
 ERROR_REASON_JOB_IN_USE: ErrorReason
+ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason
+ERROR_REASON_OBJECT_STORE_UNAVAILABLE: ErrorReason
 
 class Failure(_message.Message):
     __slots__ = ("reason", "message", "metadata")
