@@ -101,7 +101,7 @@ def dataset(client: Client, folder: Path) -> dataset_pb2.Dataset:
 def trained(client: Client, dataset: dataset_pb2.Dataset) -> training_pb2.TrainingJob:
     """A job of two epochs, COMPLETED."""
     job = client.create_job(digits.spec(dataset.id))
-    client.start_job(job.id)
+    client.start_job(job.id, request_id=digits.REQUEST_ID)
     list(client.watch_job(job.id))
     done = client.get_job(job.id)
     assert done.state == job_state_pb2.JOB_STATE_COMPLETED, done.failure

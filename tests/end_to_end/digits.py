@@ -15,6 +15,7 @@ from visionmesh.client import Client
 from visionmesh.v1 import dataset_pb2, training_pb2
 
 SIDE = 32
+REQUEST_ID = "the start of a training"
 SETTINGS = {"augmentation.hflip": 0.0, "augmentation.random_crop_scale_min": 1.0}
 
 

@@ -27,8 +27,8 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 COMPLETED = job_state_pb2.JOB_STATE_COMPLETED
 STOPPED = job_state_pb2.JOB_STATE_STOPPED
 SERVICE = "visionmesh.v1.TrainingService"
-# Enough for a training to go on while a gateway ends and comes back.
-EPOCHS = 100
+# An epoch takes about a tenth of a second: enough of them for a training to outlive a gateway.
+EPOCHS = 60
 
 
 class Following:
@@ -114,10 +114,10 @@ def test_a_gateway_that_is_asked_to_end_says_so_and_the_training_goes_on(
         assert watching.error is not None
         assert (watching.error.code, watching.error.reason) == (Code.UNAVAILABLE, "SHUTTING_DOWN")
         assert watching.error.retry_seconds
+        assert of_runs(own_mesh, TRAINING) == [training]
         raw.channel.close()
         until(lambda: own_mesh.pids()["gateway"] != before)
         assert any("gateway ended (exit code 0)" in message for message in messages)
-        assert of_runs(own_mesh, TRAINING) == [training]
 
         # One that reconnects from where it was turned away sees the rest, and nothing twice.
         seen = [item.event for item in watching.items if item.HasField("event")]  # type: ignore[attr-defined]

@@ -38,10 +38,17 @@ def own_dataset(own_client: Client, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def job(own_mesh: EmbeddedMesh, own_client: Client, own_dataset: dataset_pb2.Dataset) -> training_pb2.TrainingJob:
+def epochs() -> int:
+    return EPOCHS
+
+
+@pytest.fixture
+def job(
+    own_mesh: EmbeddedMesh, own_client: Client, own_dataset: dataset_pb2.Dataset, epochs: int
+) -> training_pb2.TrainingJob:
     """A training in its third epoch, with many more to go."""
     until(lambda: of_runs(own_mesh, AGENT) == [] and set(own_mesh.pids()) == {"gateway", "trainer_timm"})
-    job = own_client.create_job(digits.spec(own_dataset.id, epochs=EPOCHS, batch_size=12))
+    job = own_client.create_job(digits.spec(own_dataset.id, epochs=epochs, batch_size=12))
     own_client.start_job(job.id)
     for metric in own_client.watch_metrics(job.id):
         if metric.epoch == 2:
@@ -82,8 +89,10 @@ def check_whole(client: Client, job_id: str, events: list[event_pb2.JobEvent], e
     assert list(client.watch_job(job_id)) == events
 
 
+# Enough of them that the gateway comes back, twice, while they go on.
+@pytest.mark.parametrize("epochs", [2 * EPOCHS], ids=["twice"])
 def test_a_killed_gateway_loses_nothing_and_the_training_goes_on(
-    own_mesh: EmbeddedMesh, own_client: Client, job: training_pb2.TrainingJob
+    own_mesh: EmbeddedMesh, own_client: Client, job: training_pb2.TrainingJob, epochs: int
 ) -> None:
     watching = Watching(own_client, job.id)
     [training] = of_runs(own_mesh, TRAINING)
@@ -94,11 +103,12 @@ def test_a_killed_gateway_loses_nothing_and_the_training_goes_on(
     for metric in own_client.watch_metrics(job.id, patience=Patience(60)):
         if metric.epoch == 5:
             break
+    assert of_runs(own_mesh, TRAINING) == [training]
     kill_part(own_mesh, "gateway")
     events = watching.to_the_end()
     assert own_client.get_job(job.id).state == COMPLETED
     assert own_client.get_job(job.id).attempt == 1
-    check_whole(own_client, job.id, events)
+    check_whole(own_client, job.id, events, epochs)
 
 
 def test_a_killed_training_process_fails_the_job_which_can_be_resumed(

@@ -8,7 +8,7 @@ import pytest
 
 from tests.end_to_end import digits
 from visionmesh.client import Client
-from visionmesh.v1 import common_pb2, dataset_pb2, event_pb2, job_state_pb2
+from visionmesh.v1 import common_pb2, dataset_pb2, job_state_pb2
 
 CLASSIFICATION = common_pb2.TASK_TYPE_IMAGE_CLASSIFICATION
 
@@ -95,19 +95,3 @@ def test_a_job_is_trained_watched_and_predicts(client: Client, dataset: dataset_
     first = client.predict(image, checkpoint_id=done.last_checkpoint_id)
     assert first.checkpoint_id == done.last_checkpoint_id
     assert done.last_checkpoint_id in [model.checkpoint_id for model in client.loaded_models().models]
-
-
-def test_a_training_learns_and_its_watch_can_be_taken_up_anywhere(client: Client, dataset: dataset_pb2.Dataset) -> None:
-    job = client.create_job(digits.spec(dataset.id, epochs=3))
-    client.start_job(job.id)
-    live = list(client.watch_job(job.id))
-    # One that comes late sees the history; one that reconnects sees no gap and no repeat.
-    assert list(client.watch_job(job.id)) == live
-    for after in (1, len(live) // 2, len(live) - 1):
-        assert list(client.watch_job(job.id, after_sequence=after)) == live[after:]
-    kinds = [event_pb2.EVENT_KIND_METRIC]
-    metrics = [event for event in live if event.HasField("metric")]
-    assert list(client.watch_job(job.id, kinds=kinds)) == metrics
-    assert list(client.watch_metrics(job.id)) == [event.metric for event in metrics]
-    assert list(client.watch_logs(job.id)) == [event.log for event in live if event.HasField("log")]
-    assert [point.epoch for point in client.metrics(job.id, max_points=2)] == [1, 3]

@@ -43,6 +43,10 @@ def test_many_who_watch_at_once_see_the_same(client: Client, dataset: dataset_pb
         assert metrics.result() == list(client.metrics(job.id))
         assert logs.result(120) == [event.log for event in events if event.HasField("log")]
         assert logs.result() == list(client.logs(job.id))
+    # Who comes late sees the history; who reconnects sees no gap and no repeat.
+    for after in (None, 0, 1, len(events) // 2, len(events) - 1, len(events)):
+        assert list(client.watch_job(job.id, after_sequence=after)) == events[after or 0 :]
+    assert [point.epoch for point in client.metrics(job.id, max_points=2)] == [1, EPOCHS]
 
 
 @pytest.mark.parametrize("narrowed", ["metrics", "logs"])

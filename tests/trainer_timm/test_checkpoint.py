@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +115,11 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
     save_file({"weight": torch.ones(1)}, weights, metadata={"visionmesh": json.dumps({"framework": "yolo"})})
     with pytest.raises(SafetensorError, match="made by yolo"):
         TimmAdapter().load_predictor(tmp_path, 1)
+
+
+def test_the_page_of_the_documentation_names_every_key(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "checkpoints.md").read_text(encoding="utf-8")
+    told = {row[0]: row[-1] for row in re.findall(r"^\| `([\w.]+)` \|([^|]+)\|([^|]+)\|$", page, re.MULTILINE)}
+    folder = save(tmp_path)
+    written = {path.name: set(metadata(path)) for path in folder.iterdir()}
+    assert {name: set(re.findall(r"`(\w+)`", keys)) for name, keys in told.items()} == written
