@@ -11,7 +11,7 @@ BASELINE := protos/baseline.binpb
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up test lint ruff types walls contract format protos protos-check protos-baseline clean
+.PHONY: help env demo up test lint ruff types walls contract format protos protos-check counts protos-baseline clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -71,6 +71,9 @@ protos: env ## Generate the Python stubs from the protos
 
 protos-check: env ## Fail where the committed stubs differ from the protos
 	$(BIN)/python protos/generate.py --check
+
+counts: env ## Count the parameters of every timm model again (after an upgrade of timm)
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m trainer_timm.count_parameters
 
 protos-baseline: env ## Renew the image that `contract` compares with (at a release)
 	$(BIN)/buf build --exclude-source-info -o $(BASELINE)

@@ -7,16 +7,16 @@ from dataclasses import replace
 from functools import lru_cache
 
 import timm
-import torch
 from timm.models import get_pretrained_cfg
 
 from trainer.adapter import ModelInfo
 from trainer_timm.names import CLASSIFICATION
+from trainer_timm.parameter_counts import parameters_if_counted, parameters_of
 
 
 @lru_cache(maxsize=1)
 def list_models() -> tuple[ModelInfo, ...]:
-    """Return every architecture of timm, by name; ``parameters`` is 0, since counting needs a build.
+    """Return every architecture of timm, by name; ``parameters`` is 0 for one that is newer than the file of counts.
 
     Of the pretrained tags the first is the one that a bare architecture name stands for.
     """
@@ -47,15 +47,7 @@ def get_model(name: str) -> ModelInfo:
         if tag not in model.pretrained_tags:
             raise KeyError(name)
         model = _describe(name, model.pretrained_tags)
-    return replace(model, parameters=_count_parameters(architecture))
-
-
-@lru_cache(maxsize=2048)
-def _count_parameters(architecture: str) -> int:
-    """Count the parameters with timm's own classifier head; the meta device allocates no memory."""
-    with torch.device("meta"):
-        model = timm.create_model(architecture, pretrained=False)
-    return sum(parameter.numel() for parameter in model.parameters())
+    return replace(model, parameters=parameters_of(architecture))
 
 
 def _describe(name: str, tags: Sequence[str]) -> ModelInfo:
@@ -67,7 +59,7 @@ def _describe(name: str, tags: Sequence[str]) -> ModelInfo:
     return ModelInfo(
         name=name,
         task_types=(CLASSIFICATION,),
-        parameters=0,
+        parameters=parameters_if_counted(name.partition(".")[0]),
         default_image_size=int(cfg.input_size[-1]),
         mean=tuple(float(value) for value in cfg.mean),
         std=tuple(float(value) for value in cfg.std),
