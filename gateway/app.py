@@ -35,7 +35,7 @@ from rpc.process import AddressInUse, bind, listen_for_signals, loop_factory, re
 from rpc.server import HealthyServer, create_server, service_name
 from storage.database.engine import Database
 from storage.database.errors import DatabaseError
-from storage.database.migrate import migrate
+from storage.database.migrate import check_schema, migrate
 from storage.objects.errors import StoreUnavailable
 from storage.objects.open import open_store
 from storage.objects.store import ObjectStore
@@ -63,14 +63,17 @@ def main() -> None:
     configure_logs(settings.log_level, settings.log_json)
     try:
         store = open_store(settings.object_store, settings)
+        database_url = settings.full_database_url()
         database = Database(
-            settings.database_url,
+            database_url,
             pool_size=settings.database_pool_size,
             statement_timeout_seconds=settings.database_statement_timeout_seconds,
         )
         database.acquire_lock()
         if settings.migrate_on_start:
-            migrate(settings.database_url)
+            migrate(database_url)
+        else:
+            check_schema(database_url)
     except (OSError, StoreUnavailable, DatabaseError) as error:
         refuse(PROGRAM, str(error))
     try:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from rpc.logs import LogLevel
+from rpc.mesh_token import MeshTokenSettings
 from rpc.process import ENVIRONMENT_PREFIX, Address
+from storage.database.connections import with_password
+from storage.database.errors import DatabaseUnavailable
 from storage.objects.s3_settings import S3Settings
 
 
-class GatewaySettings(S3Settings):
+class GatewaySettings(MeshTokenSettings, S3Settings):
     """All that can be set. Addresses are ``host:port``; port 0 takes any free one."""
 
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
 
     database_url: str = Field(
         "sqlite:///visionmesh.db", description="Database: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
+    )
+    database_password_file: Path | None = Field(
+        None, description="File that holds the password of PostgreSQL, for a database URL without one."
     )
     migrate_on_start: bool = Field(True, description="Bring the database to the newest schema at start.")
     database_pool_size: int = Field(5, ge=1, le=100, description="Threads and connections for queries.")
@@ -29,9 +35,6 @@ class GatewaySettings(S3Settings):
     trainer_addresses: tuple[Address, ...] = Field((), description="Addresses of the trainers, as a JSON list.")
     public_address: Address = Field("127.0.0.1:50051", description="Where the public services listen.")
     mesh_address: Address = Field("127.0.0.1:50052", description="Where run agents report; not for the public.")
-    mesh_token: SecretStr = Field(
-        description="Secret shared by gateway and trainers, at least 16 characters.", min_length=16
-    )
     token_file: Path | None = Field(
         None, description="Makes the user `owner` and writes a Bearer token of his here, readable by its owner alone."
     )
@@ -56,3 +59,15 @@ class GatewaySettings(S3Settings):
     log_json: bool | None = Field(
         None, description="Log JSON (true) or readable lines (false); unset: readable on a terminal only."
     )
+
+    def full_database_url(self) -> str:
+        """The database URL, its password included. Raises DatabaseUnavailable when there is none to be had."""
+        if self.database_password_file is None:
+            return self.database_url
+        try:
+            password = self.database_password_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DatabaseUnavailable(
+                f"the file that VISIONMESH_DATABASE_PASSWORD_FILE names cannot be read: {error}"
+            ) from error
+        return with_password(self.database_url, password)

@@ -122,7 +122,7 @@ def _describe_problems(settings: type[BaseSettings], error: ValidationError) -> 
         if problem["type"] == "missing":
             problems.append(f"{_variable(name)} is not set: {settings.model_fields[name].description}")
         else:
-            where = f"{_variable(name)} is wrong" if name else "Settings contradict each other"
+            where = f"{_variable(name)} is wrong" if name else "The settings cannot be used"
             problems.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}.")
     return " ".join(problems)
 

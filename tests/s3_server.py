@@ -77,6 +77,7 @@ class S3Server:
             "s3_connect_timeout_seconds": 2.0,
             "s3_read_timeout_seconds": 10.0,
             "s3_attempts": 2,
+            "s3_outage_seconds": 0.0,
         }
         return S3Settings(**{**given, **{f"s3_{name}": value for name, value in changes.items()}})
 
@@ -88,6 +89,8 @@ class S3Server:
             "VISIONMESH_S3_ACCESS_KEY_ID": ACCESS_KEY_ID,
             "VISIONMESH_S3_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
             "VISIONMESH_S3_PATH_STYLE": "true",
+            # Tests of outages need not wait as long as people would.
+            "VISIONMESH_S3_OUTAGE_SECONDS": "2",
         }
 
     def client(self) -> Any:

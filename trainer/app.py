@@ -35,6 +35,7 @@ SERVICE = trainer_service_pb2.DESCRIPTOR.services_by_name["TrainerService"].full
 # How long a draining server still answers, so that those who watch its health can turn away first.
 NOTICE_SECONDS = 0.5
 OUTAGE_RETRY_SECONDS = 5.0
+PREDICTION_OUTAGE_SECONDS = 10.0
 
 
 def main(adapter_path: str) -> None:
@@ -49,10 +50,14 @@ def main(adapter_path: str) -> None:
     configure_logs(settings.log_level, settings.log_json)
     try:
         settings.data_folder.mkdir(parents=True, exist_ok=True)
-        store = open_store(settings.object_store, settings)
+        # A prediction has a deadline at the gateway: it must hear of an outage before that.
+        patience = min(settings.s3_outage_seconds, PREDICTION_OUTAGE_SECONDS)
+        store = open_store(settings.object_store, settings.model_copy(update={"s3_outage_seconds": patience}))
         cache = CheckpointCache(settings.checkpoint_cache_folder, store, settings.checkpoint_cache_bytes)
-    except (OSError, StoreUnavailable) as error:
+    except OSError as error:
         refuse(program, f"A folder cannot be used: {error}")
+    except StoreUnavailable as error:
+        refuse(program, f"The object store cannot be used: {error}")
     # Before any gRPC object and any thread exists: it may fork.
     launcher = LocalLauncher(settings, adapter_path)
     adapter = _load_adapter(adapter_path)

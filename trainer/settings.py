@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from rpc.logs import LogLevel
+from rpc.mesh_token import MeshTokenSettings
 from rpc.process import ENVIRONMENT_PREFIX, Address
 from storage.objects.s3_settings import S3Settings
 
@@ -19,7 +20,7 @@ _MIB = 1 << 20
 _PILLOW_MAX_PIXELS = 89_478_485
 
 
-class TrainerSettings(S3Settings):
+class TrainerSettings(MeshTokenSettings, S3Settings):
     """What a trainer server and the agents of its runs can be told."""
 
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
@@ -34,9 +35,6 @@ class TrainerSettings(S3Settings):
     data_folder: Path = Field(description="Folder for runs and caches; each trainer server needs its own.")
     object_store: str = Field(
         description="Object store, shared with the gateway: a folder, s3://BUCKET or s3://BUCKET/PREFIX."
-    )
-    mesh_token: SecretStr = Field(
-        min_length=16, description="Secret that gateway, trainers and run agents share, at least 16 characters."
     )
     mesh_target: Address = Field(
         default="127.0.0.1:50052",

@@ -1,4 +1,4 @@
-"""``python -m trainer_timm.count_parameters``: count every architecture of the timm installed, in about five minutes."""
+"""``python -m trainer_timm.count_parameters``: count every architecture of timm, in some five minutes."""
 
 from __future__ import annotations
 

@@ -43,6 +43,16 @@ def parse_url(url: str) -> URL:
     return parsed
 
 
+def with_password(url: str, password: str) -> str:
+    """The URL of a PostgreSQL database with a password in it. Raises DatabaseUnavailable where none belongs."""
+    parsed = parse_url(url)
+    if is_sqlite(parsed):
+        raise DatabaseUnavailable("a SQLite file has no password; take the password file away, or name a PostgreSQL")
+    if parsed.password is not None:
+        raise DatabaseUnavailable("the database URL holds a password already; give it or its file, not both")
+    return parsed.set(password=password).render_as_string(hide_password=False)
+
+
 def is_sqlite(url: URL) -> bool:
     """Whether the URL names a SQLite file (otherwise it names a PostgreSQL server)."""
     return url.get_backend_name() == "sqlite"

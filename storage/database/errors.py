@@ -11,6 +11,10 @@ class DatabaseUnavailable(DatabaseError):
     """The database cannot be opened or reached: a wrong URL, a missing folder, a server that is away."""
 
 
+class SchemaMismatch(DatabaseError):
+    """The tables are of another version of this software."""
+
+
 class DatabaseLocked(DatabaseError):
     """Another process holds the lock of the SQLite file."""
 

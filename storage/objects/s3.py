@@ -10,8 +10,10 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from storage.objects.errors import InvalidKey, StoreUnavailable
+from storage.objects.s3_calls import S3Calls
 from storage.objects.s3_errors import translated
 from storage.objects.s3_reader import S3Reader
 from storage.objects.s3_settings import S3Settings
@@ -38,17 +40,16 @@ class S3ObjectStore:
         self._settings = settings
         self._threads = ThreadPoolExecutor(settings.s3_transfers, thread_name_prefix="s3")
         self._client = _client(settings)
-        with translated(bucket, ""):
-            self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+        _check_bucket(self._client, bucket, prefix, settings)
+        self._calls = S3Calls(self._client, bucket, settings.s3_outage_seconds)
 
     def writer(self, key: str, *, size_bytes: int | None = None, sha256: str | None = None) -> S3ObjectWriter:
         """Begin an object; see ``ObjectStore.writer``."""
-        where = self._bucket, key, self._name(key)
         settings = self._settings
         return S3ObjectWriter(
-            self._client,
+            self._calls,
             self._threads,
-            where,
+            (key, self._name(key)),
             size_bytes,
             sha256,
             part_bytes=settings.s3_part_bytes,
@@ -96,19 +97,18 @@ class S3ObjectStore:
         """Yield objects by prefix; see ``ObjectStore.list``."""
         if prefix.startswith("/"):
             raise InvalidKey(prefix, "begins with /")
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=self._prefix + prefix
-        )
-        with translated(self._bucket, prefix):
-            for page in pages:
-                for item in page.get("Contents", ()):
-                    yield ObjectInfo(item["Key"].removeprefix(self._prefix), int(item["Size"]), "")
+        more: dict[str, str] = {}
+        while True:
+            page = self._calls("list_objects_v2", prefix, Prefix=self._prefix + prefix, **more)
+            for item in page.get("Contents", ()):
+                yield ObjectInfo(item["Key"].removeprefix(self._prefix), int(item["Size"]), "")
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def delete(self, key: str) -> None:
         """Remove an object; see ``ObjectStore.delete``."""
-        name = self._name(key)
-        with translated(self._bucket, key):
-            self._client.delete_object(Bucket=self._bucket, Key=name)
+        self._calls("delete_object", key, Key=self._name(key))
 
     def delete_prefix(self, prefix: str) -> None:
         """Remove objects by prefix; see ``ObjectStore.delete_prefix``."""
@@ -118,8 +118,7 @@ class S3ObjectStore:
         found = [info.key for info in self.list(prefix)]
         for start in range(0, len(found), _DELETED_AT_ONCE):
             objects = [{"Key": self._prefix + key} for key in found[start : start + _DELETED_AT_ONCE]]
-            with translated(self._bucket, prefix):
-                answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
+            answer = self._calls("delete_objects", prefix, Delete={"Objects": objects, "Quiet": True})
             if errors := answer.get("Errors"):
                 code = errors[0].get("Code", "an error")
                 raise StoreUnavailable(f"bucket {self._bucket!r}: {len(errors)} objects stay: {code}")
@@ -142,12 +141,10 @@ class S3ObjectStore:
         return swept
 
     def _reader(self, key: str) -> S3Reader:
-        return S3Reader(self._client, self._bucket, key, self._name(key), self._settings.s3_attempts)
+        return S3Reader(self._calls, key, self._name(key), self._settings.s3_attempts)
 
     def _head(self, key: str) -> Any:
-        name = self._name(key)
-        with translated(self._bucket, key):
-            return self._client.head_object(Bucket=self._bucket, Key=name)
+        return self._calls("head_object", key, Key=self._name(key))
 
     def _name(self, key: str) -> str:
         """What the key is called in the bucket. Raises InvalidKey."""
@@ -157,6 +154,29 @@ class S3ObjectStore:
         if len(name.encode()) > MAX_NAME_BYTES:
             raise InvalidKey(key, "is too long")
         return name
+
+
+def _check_bucket(client: Any, bucket: str, prefix: str, settings: S3Settings) -> None:
+    """Ask for the bucket once, so that what is wrong is said at the start; make it where that is asked for."""
+    with translated(bucket, ""):
+        try:
+            client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+        except ClientError as error:
+            if not settings.s3_create_bucket or error.response.get("Error", {}).get("Code") != "NoSuchBucket":
+                raise
+            _create_bucket(client, bucket, settings.s3_region)
+            client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+
+
+def _create_bucket(client: Any, bucket: str, region: str) -> None:
+    # Amazon wants the region named unless it is its first; other servers know none.
+    place = {} if region in ("auto", "us-east-1") else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    try:
+        client.create_bucket(Bucket=bucket, **place)
+    except ClientError as error:
+        # Another server of the mesh was faster.
+        if error.response.get("Error", {}).get("Code") not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+            raise
 
 
 def _client(settings: S3Settings) -> Any:

@@ -12,7 +12,7 @@ from storage.objects.errors import InvalidKey, ObjectNotFound, StoreUnavailable
 # HEAD answers have no body, so their code is the HTTP status.
 _NOT_FOUND = ("NoSuchKey", "404", "NotFound")
 _ADVICE = {
-    "NoSuchBucket": "it does not exist; make it, or correct VISIONMESH_OBJECT_STORE",
+    "NoSuchBucket": "it does not exist; make it, correct VISIONMESH_OBJECT_STORE, or set VISIONMESH_S3_CREATE_BUCKET",
     "AccessDenied": "the access key may not do that; check its rights on the bucket",
     "403": "the access key may not do that; check its rights on the bucket",
     "InvalidAccessKeyId": "the server does not know the access key; check VISIONMESH_S3_ACCESS_KEY_ID",
@@ -31,6 +31,8 @@ def translated(bucket: str, key: str) -> Iterator[None]:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in _NOT_FOUND:
             raise ObjectNotFound(key) from error
+        if code in ("PreconditionFailed", "412"):
+            raise StoreUnavailable(f"the object {key!r} was replaced while it was read") from error
         if code in ("KeyTooLongError", "KeyTooLong"):
             raise InvalidKey(key, "is too long") from error
         raise StoreUnavailable(f"bucket {bucket!r}: {_ADVICE.get(code, f'the server answered {code}')}") from error

@@ -8,7 +8,6 @@ from concurrent.futures import Executor, Future
 from typing import Any
 
 from botocore.exceptions import (
-    ClientError,
     ConnectionClosedError,
     IncompleteReadError,
     ReadTimeoutError,
@@ -16,7 +15,7 @@ from botocore.exceptions import (
 )
 
 from storage.objects.errors import StoreUnavailable
-from storage.objects.s3_errors import translated
+from storage.objects.s3_calls import S3Calls
 
 _BROKEN = (ConnectionClosedError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 
@@ -24,9 +23,9 @@ _BROKEN = (ConnectionClosedError, IncompleteReadError, ReadTimeoutError, Respons
 class S3Reader:
     """Reads one object. ``key`` is the object's, ``name`` what it is called in the bucket."""
 
-    def __init__(self, client: Any, bucket: str, key: str, name: str, attempts: int) -> None:
-        self._client = client
-        self._bucket = bucket
+    def __init__(self, calls: S3Calls, key: str, name: str, attempts: int) -> None:
+        self._calls = calls
+        self._bucket = calls.bucket
         self._key = key
         self._name = name
         self._attempts = attempts
@@ -83,10 +82,4 @@ class S3Reader:
         raise StoreUnavailable(f"bucket {self._bucket!r}: {self._key!r} came in pieces of the wrong size")
 
     def _get(self, **conditions: str) -> Any:
-        with translated(self._bucket, self._key):
-            try:
-                return self._client.get_object(Bucket=self._bucket, Key=self._name, **conditions)
-            except ClientError as error:
-                if conditions and error.response.get("Error", {}).get("Code") in ("PreconditionFailed", "412"):
-                    raise StoreUnavailable(f"the object {self._key!r} was replaced while it was read") from error
-                raise
+        return self._calls("get_object", self._key, Key=self._name, **conditions)

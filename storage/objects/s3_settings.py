@@ -39,7 +39,11 @@ class S3Settings(BaseSettings):
     s3_read_timeout_seconds: float = Field(
         30.0, gt=0, allow_inf_nan=False, description="Longest silence of the server."
     )
-    s3_attempts: int = Field(4, ge=1, le=20, description="Tries of a call that may succeed later, with pauses between.")
+    s3_attempts: int = Field(4, ge=1, le=20, description="Quick tries of a call that may succeed later.")
+    s3_outage_seconds: float = Field(
+        45.0, ge=0, allow_inf_nan=False, description="How long calls wait for a server that is away before they fail."
+    )
+    s3_create_bucket: bool = Field(False, description="Make the bucket at the start when it does not exist.")
 
     @model_validator(mode="after")
     def _key_is_whole(self) -> Self:

@@ -12,7 +12,7 @@ from typing import Any, Self
 import structlog
 
 from storage.objects.errors import ObjectMismatch, ObjectNotFound, StoreUnavailable
-from storage.objects.s3_errors import translated
+from storage.objects.s3_calls import S3Calls
 from storage.objects.store import ObjectInfo
 
 logger = structlog.get_logger(__name__)
@@ -27,19 +27,19 @@ class S3ObjectWriter:
 
     def __init__(
         self,
-        client: Any,
+        calls: S3Calls,
         threads: Executor,
-        where: tuple[str, str, str],
+        where: tuple[str, str],
         size_bytes: int | None,
         sha256: str | None,
         *,
         part_bytes: int,
         transfers: int,
     ) -> None:
-        """``where`` is the bucket, the key, and what the key is called in the bucket."""
-        self._client = client
+        """``where`` is the key, and what the key is called in the bucket."""
+        self._calls = calls
         self._threads = threads
-        self._bucket, self._key, self._name = where
+        self._key, self._name = where
         self._expected_size = size_bytes
         self._expected_sha256 = sha256
         # All parts but the last have the same size, as R2 demands.
@@ -96,8 +96,7 @@ class S3ObjectWriter:
             part.cancel()
         wait(self._parts)  # a part that arrives after the abort would stay
         try:
-            with translated(self._bucket, self._key):
-                self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._name, UploadId=self._upload_id)
+            self._calls.at_once("abort_multipart_upload", self._key, Key=self._name, UploadId=self._upload_id)
         except (StoreUnavailable, ObjectNotFound) as error:
             # Invisible, but it takes room until the next sweep.
             logger.warning("multipart upload left behind", key=self._key, error=str(error))
@@ -116,32 +115,26 @@ class S3ObjectWriter:
 
     def _put(self, sha256: str) -> None:
         body = bytes(self._buffer)
-        with translated(self._bucket, self._key):
-            self._client.put_object(
-                Bucket=self._bucket,
-                Key=self._name,
-                Body=body,
-                ContentMD5=_md5(body),
-                Metadata={DIGEST_METADATA: sha256},
-            )
+        metadata = {DIGEST_METADATA: sha256}
+        self._calls("put_object", self._key, Key=self._name, Body=body, ContentMD5=_md5(body), Metadata=metadata)
 
     def _send_part(self, size: int) -> None:
         if not self._upload_id:
             metadata = {DIGEST_METADATA: self._expected_sha256} if self._expected_sha256 else {}
-            with translated(self._bucket, self._key):
-                begun = self._client.create_multipart_upload(Bucket=self._bucket, Key=self._name, Metadata=metadata)
+            begun = self._calls("create_multipart_upload", self._key, Key=self._name, Metadata=metadata)
             self._upload_id = begun["UploadId"]
         body = bytes(memoryview(self._buffer)[:size])
         del self._buffer[:size]
         while len(self._under_way) >= self._transfers:
-            self._finish(self._under_way.popleft())
+            self._under_way.popleft().result()
         part = self._threads.submit(self._upload_part, len(self._parts) + 1, body)
         self._parts.append(part)
         self._under_way.append(part)
 
     def _upload_part(self, number: int, body: bytes) -> dict[str, Any]:
-        answer = self._client.upload_part(
-            Bucket=self._bucket,
+        answer = self._calls(
+            "upload_part",
+            self._key,
             Key=self._name,
             UploadId=self._upload_id,
             PartNumber=number,
@@ -150,16 +143,11 @@ class S3ObjectWriter:
         )
         return {"PartNumber": number, "ETag": answer["ETag"]}
 
-    def _finish(self, part: Future[dict[str, Any]]) -> dict[str, Any]:
-        with translated(self._bucket, self._key):
-            return part.result()
-
     def _complete(self) -> None:
-        parts = [self._finish(part) for part in self._parts]
-        with translated(self._bucket, self._key):
-            self._client.complete_multipart_upload(
-                Bucket=self._bucket, Key=self._name, UploadId=self._upload_id, MultipartUpload={"Parts": parts}
-            )
+        parts = {"Parts": [part.result() for part in self._parts]}
+        self._calls(
+            "complete_multipart_upload", self._key, Key=self._name, UploadId=self._upload_id, MultipartUpload=parts
+        )
 
 
 def _md5(body: bytes) -> str:

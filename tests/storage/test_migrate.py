@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, inspect, text
 
 from storage.database.connections import parse_url
-from storage.database.errors import DatabaseUnavailable
-from storage.database.migrate import migrate
+from storage.database.errors import DatabaseUnavailable, SchemaMismatch
+from storage.database.migrate import check_schema, migrate
 from storage.database.tables import Base
 
 
@@ -42,6 +42,30 @@ def test_the_command_migrates(empty_database_url: str) -> None:
     engine = create_engine(parse_url(empty_database_url))
     assert set(Base.metadata.tables) < set(inspect(engine).get_table_names())
     engine.dispose()
+
+
+def test_tables_of_a_newer_version_are_refused_and_left_as_they_are(database_url: str) -> None:
+    engine = create_engine(parse_url(database_url))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for refuse in (migrate, check_schema):
+        with pytest.raises(SchemaMismatch, match="version 9999, which this version of VisionMesh does not know"):
+            refuse(database_url)
+    failed = run_command("migrate", database_url)
+    assert (
+        (failed.returncode, failed.stdout) == (1, "") and "9999" in failed.stderr and "Traceback" not in failed.stderr
+    )
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
+    engine.dispose()
+
+
+def test_tables_that_are_missing_or_old_are_told_where_none_shall_be_made(
+    empty_database_url: str, database_url: str
+) -> None:
+    with pytest.raises(SchemaMismatch, match=r"not made yet.*python -m storage\.database migrate"):
+        check_schema(empty_database_url.replace("visionmesh.db", "empty.db"))
+    check_schema(database_url)
 
 
 def test_the_command_adds_users_and_tokens(database_url: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from storage.objects.digest import sha256_bytes
 from storage.objects.errors import InvalidKey, ObjectMismatch, StoreUnavailable
 from storage.objects.open import open_store
 from storage.objects.s3 import S3ObjectStore
+from storage.objects.s3_calls import LONGEST_PAUSE_SECONDS
 from storage.objects.s3_settings import S3Settings
 from tests import s3_server
 from tests.s3_server import S3Server
@@ -186,16 +188,71 @@ def test_a_server_that_is_away_makes_the_store_unavailable_and_back_it_serves(tm
         assert [info.key for info in store.list("")] == ["before"]
 
 
-def test_a_server_that_is_back_before_the_attempts_are_used_up_costs_only_time(tmp_path: Path) -> None:
+def test_an_outage_in_mid_upload_and_in_mid_download_costs_only_time(tmp_path: Path) -> None:
     with s3_server.running(s3_server.nanio(), tmp_path / "nanio") as server:
-        store = S3ObjectStore(server.new_bucket(), "", server.settings(attempts=10))
+        settings = server.settings(outage_seconds=30.0)
+        store = S3ObjectStore(server.new_bucket(), "", settings)
+        content = data(4 * PART + 1)
+        with store.writer("key", size_bytes=len(content), sha256=sha256_bytes(content)) as writer:
+            writer.write(content[: 2 * PART])
+            with away(server):
+                writer.write(content[2 * PART :])
+                writer.commit()
+        # In one connection, and in several parts at once.
+        reading = store.read("key")
+        read = bytearray(next(reading))
+        with away(server):
+            for chunk in reading:
+                read += chunk
+        assert bytes(read) == content
+        with away(server):
+            store.get_file("key", tmp_path / "file", sha256=sha256_bytes(content))
+        assert (tmp_path / "file").read_bytes() == content
+        with away(server):
+            assert [info.key for info in store.list("")] == ["key"]
+
+
+def test_half_a_minute_is_waited_out_by_default() -> None:
+    settings = S3Settings()
+    # A pause that just began when the server came back included.
+    assert settings.s3_outage_seconds >= 30 + LONGEST_PAUSE_SECONDS
+
+
+def test_a_server_that_stays_away_is_given_up(tmp_path: Path) -> None:
+    with s3_server.running(s3_server.nanio(), tmp_path / "nanio") as server:
+        store = S3ObjectStore(server.new_bucket(), "", server.settings(attempts=1, outage_seconds=0.5))
+        store.put("key", data(3 * PART))
+        reading = store.read("key")
+        next(reading)
         server.stop()
-        starting = threading.Timer(1.0, server.start)
-        starting.start()
-        content = data(2 * PART + 1)
-        store.put("key", content)
+        with pytest.raises(StoreUnavailable), store.writer("other") as writer:
+            writer.write(data(3 * PART))
+            writer.commit()
+        with pytest.raises(StoreUnavailable):
+            store.get_file("key", tmp_path / "file", sha256=sha256_bytes(data(3 * PART)))
+        with pytest.raises(StoreUnavailable):
+            list(reading)
+        assert not (tmp_path / "file").exists()
+
+
+@pytest.mark.parametrize("command", [s3_server.nanio(), s3_server.moto()], ids=["nanio", "moto"])
+def test_a_bucket_is_made_where_that_is_asked_for(tmp_path: Path, command: list[str]) -> None:
+    with s3_server.running(command, tmp_path / "server") as server:
+        for _ in range(2):
+            open_store("s3://new-bucket/prefix", server.settings(create_bucket=True)).put("key", b"x")
+        assert open_store("s3://new-bucket/prefix", server.settings()).get("key") == b"x"
+
+
+@contextmanager
+def away(server: S3Server, seconds: float = 1.5) -> Iterator[None]:
+    """The server is gone when the block begins, and comes back while the block waits for it."""
+    server.stop()
+    starting = threading.Timer(seconds, server.start)
+    starting.start()
+    try:
+        yield
+    finally:
         starting.join()
-        assert store.get("key") == content
 
 
 class Breaking:
