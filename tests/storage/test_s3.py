@@ -244,7 +244,7 @@ def test_a_bucket_is_made_where_that_is_asked_for(tmp_path: Path, command: list[
 
 
 @contextmanager
-def away(server: S3Server, seconds: float = 1.5) -> Iterator[None]:
+def away(server: S3Server, seconds: float = 0.3) -> Iterator[None]:
     """The server is gone when the block begins, and comes back while the block waits for it."""
     server.stop()
     starting = threading.Timer(seconds, server.start)
