@@ -137,7 +137,7 @@ def test_services_wait_for_what_they_need_and_all_of_it_has_a_health_check() -> 
 
 
 def test_data_outlives_containers() -> None:
-    mounted = {}
+    mounted: dict[str, str] = {}
     for service in COMPOSE["services"].values():
         mounted.update(volume.split(":") for volume in service["volumes"])
     assert set(mounted) == set(COMPOSE["volumes"])
