@@ -207,6 +207,29 @@ async def test_a_training_that_does_not_stop_in_time_is_killed_and_counts_as_sto
     assert folder.exit_code() == -9 and place.gateway.payloads("run", "checkpoint")
 
 
+async def test_a_checkpoint_object_that_was_swapped_is_not_resumed_from(place: RunPlace) -> None:
+    place.start("first", epochs=1)
+    await place.ended("first")
+    checkpoint = place.gateway.payloads("first", "checkpoint")[0]
+    swapped = checkpoint.files[0]
+    place.store.put(checkpoint.storage_path.rstrip("/") + "/" + swapped.name, b"of another job")
+    spec = place.spec("second")
+    spec.resume_from.CopyFrom(
+        run_pb2.CheckpointRef(
+            checkpoint_id=checkpoint.id,
+            storage_path=checkpoint.storage_path,
+            files=checkpoint.files,
+            digest=checkpoint.digest,
+            epoch=1,
+        )
+    )
+    place.launcher.start(spec)
+    end = await place.ended("second")
+    assert (end.outcome, end.failure.reason) == (FAILED, "STORAGE_CORRUPT")
+    assert swapped.name in end.failure.message and swapped.sha256 in end.failure.message
+    assert not place.gateway.payloads("second", "training_start")
+
+
 async def test_a_resumed_run_goes_on_from_its_checkpoint_and_judges_by_the_best_so_far(place: RunPlace) -> None:
     place.start("first", epochs=1, accuracies=[0.8])
     await place.ended("first")

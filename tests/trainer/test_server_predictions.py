@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
 from rpc.channel import open_mesh_channel
+from storage.objects.digest import sha256_bytes
 from tests.trainer.publishing import publish_checkpoint
 from tests.trainer.servers import TOKEN, TrainerProcess, refusal, running_trainer
 from tests.trainer.tiny import train_tiny_classifier
@@ -152,6 +153,30 @@ async def test_a_damaged_checkpoint_is_named(stub: TrainerServiceAsyncStub, trai
 
     assert error.reason == "STORAGE_CORRUPT"
     assert error.metadata["checkpoint_id"] == "damaged"
+
+
+@pytest.mark.parametrize("damage", ["cut short", "swapped", "gone"])
+async def test_a_checkpoint_object_that_is_not_the_one_published_is_named_with_its_digest(
+    stub: TrainerServiceAsyncStub, trainer: TrainerProcess, checkpoint_files: dict[str, bytes], damage: str
+) -> None:
+    weights = checkpoint_files["weights.safetensors"]
+    good = publish_checkpoint(trainer.store, damage.replace(" ", "-"), {"weights.safetensors": weights})
+    good.digest = sha256_bytes(damage.encode())  # not one that is in memory already
+    key = good.storage_path + "weights.safetensors"
+    if damage == "gone":
+        trainer.store.delete(key)
+    else:
+        # Another checkpoint's bytes are as good a file as its own.
+        trainer.store.put(key, weights[:-1] if damage == "cut short" else weights[::-1])
+    request = trainer_pb2.PredictRequest(checkpoint=good, image_bytes=picture())
+    error = await refusal(stub.Predict(request))
+
+    assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "STORAGE_CORRUPT")
+    assert key in error.message
+    assert damage == "gone" or f"expected sha256 {good.files[0].sha256}" in error.message
+    # Whole again, it serves: nothing of the damaged one was kept.
+    trainer.store.put(key, weights)
+    assert (await stub.Predict(request)).prediction.classifications
 
 
 async def test_streams_of_predictions_are_not_served_yet(channel: grpc.aio.Channel) -> None:
