@@ -12,7 +12,7 @@ class DatabaseUnavailable(DatabaseError):
 
 
 class DatabaseLocked(DatabaseError):
-    """Another process holds the lock of the SQLite file."""
+    """Another gateway works on the database."""
 
 
 class InvalidPageToken(DatabaseError, ValueError):
