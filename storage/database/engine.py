@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,11 +18,11 @@ from storage.database.connections import (
     is_sqlite,
     parse_url,
     postgresql_engine,
-    sqlite_file,
     sqlite_readers,
     sqlite_writer,
 )
-from storage.database.errors import DatabaseLocked, DatabaseUnavailable
+from storage.database.errors import DatabaseUnavailable
+from storage.database.gateway_lock import gateway_lock
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -43,7 +41,7 @@ class Database:
         Raises DatabaseUnavailable when ``url`` is not usable; nothing is connected yet.
         """
         self._url = parse_url(url)
-        self._lock: int | None = None
+        self._lock = gateway_lock(self._url)
         self._reads = ThreadPoolExecutor(pool_size, thread_name_prefix="database")
         if is_sqlite(self._url):
             self._reader = sqlite_readers(self._url, pool_size)
@@ -55,30 +53,11 @@ class Database:
             self._writes = self._reads
 
     def acquire_lock(self) -> None:
-        """Keeps other processes off a SQLite file until ``close``; PostgreSQL needs no such lock.
+        """Keeps other gateways off the database until ``close``. May block for some seconds.
 
-        Raises DatabaseLocked when another one holds it. The lock dies with the process, however that ends.
+        Raises DatabaseLocked when another one holds the lock, DatabaseUnavailable.
         """
-        if not is_sqlite(self._url) or self._lock is not None:
-            return
-        database = sqlite_file(self._url)
-        path = database.with_name(database.name + ".lock")
-        try:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise DatabaseUnavailable(f"the lock file {path} cannot be opened: {error.strerror}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.read(lock, 32).decode(errors="replace").strip() or "unknown"
-            os.close(lock)
-            raise DatabaseLocked(
-                f"{database} is in use by another process (pid {holder}); stop that one, or give this one a database "
-                "of its own. Several gateways can share PostgreSQL, never a SQLite file."
-            ) from error
-        os.ftruncate(lock, 0)
-        os.write(lock, f"{os.getpid()}\n".encode())
-        self._lock = lock
+        self._lock.acquire()
 
     async def read(self, work: Callable[[Session], T]) -> T:
         """Runs ``work`` in a transaction that cannot write. When the caller is cancelled, the result is dropped.
@@ -109,9 +88,7 @@ class Database:
         self._reads.shutdown()
         self._reader.dispose()
         self._writer.dispose()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.release()
 
 
 def _read(engine: Engine, work: Callable[[Session], T]) -> T:

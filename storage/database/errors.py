@@ -16,7 +16,7 @@ class SchemaMismatch(DatabaseError):
 
 
 class DatabaseLocked(DatabaseError):
-    """Another process holds the lock of the SQLite file."""
+    """Another gateway works on the database."""
 
 
 class InvalidPageToken(DatabaseError, ValueError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,23 +21,45 @@ from visionmesh.v1 import dataset_pb2, job_state_pb2, training_pb2
 BACKENDS = ("embedded", "postgresql and s3")
 
 
-@dataclass(frozen=True)
 class Backend:
-    """Where meshes keep their records and bytes; empty: in their folder."""
-
-    database_url: str = ""
-    object_store: str = ""
+    """Where meshes keep their records and bytes: each in its own folder."""
 
     def mesh(self, folder: Path) -> EmbeddedMesh:
-        return EmbeddedMesh(folder, 0, database_url=self.database_url, object_store=self.object_store)
+        """A mesh in ``folder``; the same folder gives the same records and bytes again."""
+        return EmbeddedMesh(folder, 0)
 
     def url(self, mesh: EmbeddedMesh) -> str:
         """The database of a mesh."""
-        return self.database_url or f"sqlite:///{mesh.folder.database_file}"
+        return f"sqlite:///{mesh.folder.database_file}"
 
     def store(self, mesh: EmbeddedMesh) -> ObjectStore:
         """The objects of a mesh, seen from behind its back."""
-        return open_store(self.object_store or str(mesh.folder.objects))
+        return open_store(str(mesh.folder.objects))
+
+
+class Servers(Backend):
+    """A PostgreSQL server and an S3 server; each mesh has a database and a bucket of its own there."""
+
+    def __init__(self, database: postgresql_server.PostgreSQLServer, store: s3_server.S3Server) -> None:
+        self._database = database
+        self._store = store
+        self._places: dict[Path, tuple[str, str]] = {}
+
+    def mesh(self, folder: Path) -> EmbeddedMesh:
+        database_url, object_store = self._place(folder)
+        return EmbeddedMesh(folder, 0, database_url=database_url, object_store=object_store)
+
+    def url(self, mesh: EmbeddedMesh) -> str:
+        return self._place(mesh.folder.root)[0]
+
+    def store(self, mesh: EmbeddedMesh) -> ObjectStore:
+        return open_store(self._place(mesh.folder.root)[1])
+
+    def _place(self, folder: Path) -> tuple[str, str]:
+        folder = folder.resolve()
+        if folder not in self._places:
+            self._places[folder] = self._database.new_database(), f"s3://{self._store.new_bucket()}/mesh"
+        return self._places[folder]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,7 +83,7 @@ def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     ):
         for name, value in store.environment().items():
             patch.setenv(name, value)
-        yield Backend(database.new_database(), f"s3://{store.new_bucket()}/mesh")
+        yield Servers(database, store)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 
 from tests import postgresql_server, s3_server
 from tests.end_to_end import digits
-from tests.end_to_end.conftest import Backend, serving
+from tests.end_to_end.conftest import Servers, serving
 from tests.end_to_end.processes import until
 from tests.postgresql_server import PostgreSQLServer
 from tests.s3_server import S3Server
@@ -39,8 +39,7 @@ def own_client(
     with pytest.MonkeyPatch.context() as patch:
         for name, value in objects.environment().items():
             patch.setenv(name, value)
-        backend = Backend(database.new_database(), f"s3://{objects.new_bucket()}")
-        with serving(backend.mesh(tmp_path_factory.mktemp("outages"))) as client:
+        with serving(Servers(database, objects).mesh(tmp_path_factory.mktemp("outages"))) as client:
             yield client
 
 
