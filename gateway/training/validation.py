@@ -115,12 +115,10 @@ class ValidationReports:
             # Superseded while it was read: then there is nothing wrong with the store.
             await self._jobs.of_job(caller, job_id, choose)
             raise
-        places = await self._objects.in_thread(_select, images, filters)
-        shown = places[max(first, 0) : max(first, 0) + page_size]
+        shown, total = await self._objects.in_thread(_page, images, filters, max(first, 0), page_size)
         end = max(first, 0) + len(shown)
-        token = encode_page_token([checkpoint.id, end], scope) if end < len(places) else ""
-        page = Page([images[place] for place in shown], token, len(places))
-        return ImagePage(page, images.class_names, checkpoint.id, checkpoint.epoch)
+        token = encode_page_token([checkpoint.id, end], scope) if end < total else ""
+        return ImagePage(Page(shown, token, total), images.class_names, checkpoint.id, checkpoint.epoch)
 
 
 def _first_that_fit(results: list[event_pb2.ValidationResult]) -> list[event_pb2.ValidationResult]:
@@ -173,8 +171,15 @@ def _choose(session: Session, caller: Caller, job_id: str, checkpoint_id: str) -
     )
 
 
+def _page(
+    images: ValidationImages, filters: ImageFilter, first: int, page_size: int
+) -> tuple[list[ValidationImage], int]:
+    """The images asked for from the ``first`` one on, in the order asked for, and how many there are in all."""
+    places = _select(images, filters)
+    return [images[place] for place in places[first : first + page_size]], len(places)
+
+
 def _select(images: ValidationImages, filters: ImageFilter) -> list[int]:
-    """Places of the images asked for, in the order asked for."""
     ids = {name: place for place, name in enumerate(images.class_names)}
     given = {"label": filters.label, "predicted_label": filters.predicted_label}
     if violations := [

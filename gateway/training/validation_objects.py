@@ -47,6 +47,7 @@ class ValidationObjects:
         self._removing: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="validation")
         self._sweeper: asyncio.Task[None] | None = None
+        self._closed = False
 
     def start(self) -> None:
         """Sweep now, and then now and again."""
@@ -54,6 +55,7 @@ class ValidationObjects:
 
     async def close(self) -> None:
         """End what is under way. What was to be removed and is not, the next start sweeps."""
+        self._closed = True
         tasks = [*self._loading.values(), *self._removing, *([self._sweeper] if self._sweeper is not None else [])]
         for task in tasks:
             task.cancel()
@@ -73,12 +75,14 @@ class ValidationObjects:
         if loading is None:
             loading = asyncio.create_task(self._load(stored))
             self._loading[digest] = loading
-            loading.add_done_callback(lambda _: self._loading.pop(digest, None))
+            loading.add_done_callback(lambda task: self._loaded(digest, task))
         # One caller's end must not end it for the others.
         return await asyncio.shield(loading)
 
     def remove(self, paths: Sequence[str]) -> None:
-        """Remove objects that no record names any more, in the background."""
+        """Remove objects that no record names any more, in the background. After ``close``: left to the next sweep."""
+        if self._closed:
+            return
         task = asyncio.create_task(self._remove(paths))
         self._removing.add(task)
         task.add_done_callback(self._removing.discard)
@@ -110,6 +114,11 @@ class ValidationObjects:
             while sum(item.memory_bytes for item in self._cache.values()) > self._cache_bytes:
                 self._cache.popitem(last=False)
         return images
+
+    def _loaded(self, digest: str, task: asyncio.Task[ValidationImages]) -> None:
+        self._loading.pop(digest, None)
+        if not task.cancelled():
+            task.exception()  # seen, also when every caller has left
 
     async def _remove(self, paths: Sequence[str]) -> None:
         try:

@@ -167,14 +167,18 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         results = [
             event_pb2.ValidationResult(
                 epoch=epoch,
-                classes=[event_pb2.ClassScore(label="cat", precision=epoch / 10, recall=0.5, f1=0.25, support=7)],
+                classes=[
+                    event_pb2.ClassScore(label=label, precision=epoch / 10, recall=0.5, f1=0.25, support=7)
+                    for label in ("cat", "dog")
+                ],
+                confusion_matrix=[event_pb2.ConfusionRow(counts=counts) for counts in ([2, 5], [0, 7])],
                 metrics={"accuracy": epoch / 10},
             )
             for epoch in range(1, job.epochs + 1)
             if request.epoch in (0, epoch)
         ]
         return training_pb2.ListValidationResultsResponse(
-            results=results, class_names=["cat"], total_size=len(results), best_epoch=2
+            results=results, class_names=["cat", "dog"], total_size=len(results), best_epoch=2
         )
 
     def ListValidationImages(

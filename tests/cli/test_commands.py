@@ -180,7 +180,7 @@ def test_job_is_listed_shown_and_measured(visionmesh: Command) -> None:
 def test_a_model_is_judged_by_class_and_by_image(visionmesh: Command, stand_in: StandIn) -> None:
     visionmesh(*CREATE, "--watch")
     best = visionmesh("jobs", "validation", "j1").out
-    assert "0.2000" in best and "cat" in best and "accuracy" in best
+    assert "0.2000" in best and "cat" in best and "accuracy" in best and "dog (5)" in best and "cat (0)" not in best
     assert "0.3000" in visionmesh("jobs", "validation", "j1", "--epoch", "3").out
     assert "epoch 9 was not validated" in visionmesh("jobs", "validation", "j1", "--epoch", "9").out
     [one] = visionmesh("jobs", "validation", "j1", "--json").document["results"]

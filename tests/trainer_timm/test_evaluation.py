@@ -83,7 +83,7 @@ def test_every_figure_is_that_of_the_whole_split(
 
     rows = found.predictions.rows([Sample(f"{place}.png", "val", int(label)) for place, label in enumerate(truth)])
     assert [row["path"] for row in rows] == [f"{place}.png" for place in range(images)]
-    assert np.mean([row["loss"] for row in rows]) == pytest.approx(found.metrics["val_loss"], abs=1e-6)  # type: ignore[arg-type]
+    assert np.mean([row["loss"] for row in rows]) == pytest.approx(found.metrics["val_loss"], abs=1e-6)
     for place, row in enumerate(rows):
         ids, confidences = zip(*row["predictions"], strict=True)  # type: ignore[misc]
         assert list(ids) == order[place, : min(5, classes)].tolist()

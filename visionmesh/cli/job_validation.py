@@ -43,10 +43,17 @@ def validation(
     print_fields(session.out, {"epoch": result.epoch, **_metrics(result)})
     print_table(
         session.out,
-        ["class", "precision#", "recall#", "f1#", "images#"],
+        ["class", "precision#", "recall#", "f1#", "images#", "most often taken for"],
         (
-            (item.label, f"{item.precision:.4f}", f"{item.recall:.4f}", f"{item.f1:.4f}", item.support)
-            for item in result.classes
+            (
+                item.label,
+                f"{item.precision:.4f}",
+                f"{item.recall:.4f}",
+                f"{item.f1:.4f}",
+                item.support,
+                _taken_for(result, place),
+            )
+            for place, item in enumerate(result.classes)
         ),
         empty="no classes",
     )
@@ -99,6 +106,15 @@ def images(
         ),
         empty="no such images",
     )
+
+
+def _taken_for(result: event_pb2.ValidationResult, place: int) -> str:
+    """The wrong class that images of a class are taken for most often, and how many are; a dash without any."""
+    if not result.confusion_matrix:
+        return "-"
+    wrong = {other: count for other, count in enumerate(result.confusion_matrix[place].counts) if other != place}
+    other = max(wrong, key=lambda each: wrong[each], default=place)
+    return f"{result.classes[other].label} ({wrong[other]})" if wrong.get(other) else "-"
 
 
 def _metrics(result: event_pb2.ValidationResult) -> dict[str, str]:

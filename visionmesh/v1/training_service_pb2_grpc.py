@@ -225,7 +225,8 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListValidationResults(self, request, context):
-        """Lists what validations found, by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST.
+        """Lists what validations found, by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST, and STORAGE_CORRUPT where a
+        matrix is counted from images.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -71,7 +71,9 @@ class TrainingServiceStub:
     DownloadCheckpoint: _grpc.UnaryStreamMultiCallable[_training_pb2.DownloadCheckpointRequest, _training_pb2.DownloadCheckpointResponse]
     """Streams a file of a checkpoint. Reasons: NOT_SERVED_YET."""
     ListValidationResults: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListValidationResultsRequest, _training_pb2.ListValidationResultsResponse]
-    """Lists what validations found, by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
+    """Lists what validations found, by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST, and STORAGE_CORRUPT where a
+    matrix is counted from images.
+    """
     ListValidationImages: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListValidationImagesRequest, _training_pb2.ListValidationImagesResponse]
     """Lists what a model said of single validation images. Reasons: JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT,
     VALIDATION_IMAGES_NOT_KEPT, STORAGE_CORRUPT, INVALID_REQUEST.
@@ -120,7 +122,9 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     DownloadCheckpoint: _aio.UnaryStreamMultiCallable[_training_pb2.DownloadCheckpointRequest, _training_pb2.DownloadCheckpointResponse]  # type: ignore[assignment]
     """Streams a file of a checkpoint. Reasons: NOT_SERVED_YET."""
     ListValidationResults: _aio.UnaryUnaryMultiCallable[_training_pb2.ListValidationResultsRequest, _training_pb2.ListValidationResultsResponse]  # type: ignore[assignment]
-    """Lists what validations found, by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
+    """Lists what validations found, by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST, and STORAGE_CORRUPT where a
+    matrix is counted from images.
+    """
     ListValidationImages: _aio.UnaryUnaryMultiCallable[_training_pb2.ListValidationImagesRequest, _training_pb2.ListValidationImagesResponse]  # type: ignore[assignment]
     """Lists what a model said of single validation images. Reasons: JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT,
     VALIDATION_IMAGES_NOT_KEPT, STORAGE_CORRUPT, INVALID_REQUEST.
@@ -256,7 +260,9 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.ListValidationResultsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.ListValidationResultsResponse, _abc.Awaitable[_training_pb2.ListValidationResultsResponse]]:
-        """Lists what validations found, by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
+        """Lists what validations found, by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST, and STORAGE_CORRUPT where a
+        matrix is counted from images.
+        """
 
     @_abc_1.abstractmethod
     def ListValidationImages(

@@ -124,7 +124,8 @@ async def test_a_page_of_large_results_ends_early_and_goes_on(
     await agent.send(*(validated(script, epoch, matrix=True) for epoch in (1, 2, 3, 4, 5)))
     size = (await results(ada, job_id)).results[0].ByteSize()
     monkeypatch.setattr(validation, "RESULT_PAGE_BYTES", int(2.5 * size))
-    token, pages = "", []
+    token = ""
+    pages: list[list[int]] = []
     while not pages or token:
         page = await results(ada, job_id, page_token=token)
         assert page.total_size == 5
@@ -349,7 +350,7 @@ async def test_an_object_is_read_once_and_the_least_recently_used_goes(mesh: Mes
     await objects.load(first)
     await objects.load(third)
     for reference in references:
-        mesh.store.delete(reference["storage_path"])
+        mesh.store.delete(str(reference["storage_path"]))
     assert await objects.load(first) is kept
     assert len(await objects.load(third)) == 7
     with pytest.raises(DomainError, match="it is missing"):
