@@ -67,15 +67,15 @@ class ValidationObjects:
 
         Raises STORAGE_CORRUPT when it is missing or not the bytes that were published, StoreUnavailable.
         """
-        digest = stored["sha256"]
+        digest, path = stored["sha256"], stored["storage_path"]
         if digest in self._cache:
             self._cache.move_to_end(digest)
             return self._cache[digest]
-        loading = self._loading.get(digest)
+        loading = self._loading.get(path)
         if loading is None:
             loading = asyncio.create_task(self._load(stored))
-            self._loading[digest] = loading
-            loading.add_done_callback(lambda task: self._loaded(digest, task))
+            self._loading[path] = loading
+            loading.add_done_callback(lambda task: self._loaded(path, task))
         # One caller's end must not end it for the others.
         return await asyncio.shield(loading)
 
@@ -115,8 +115,8 @@ class ValidationObjects:
                 self._cache.popitem(last=False)
         return images
 
-    def _loaded(self, digest: str, task: asyncio.Task[ValidationImages]) -> None:
-        self._loading.pop(digest, None)
+    def _loaded(self, path: str, task: asyncio.Task[ValidationImages]) -> None:
+        self._loading.pop(path, None)
         if not task.cancelled():
             task.exception()  # seen, also when every caller has left
 

@@ -65,6 +65,8 @@ class ValidationImages:
         """``lines`` are those of the images. Raises ValueError."""
         self.epoch = epoch
         self.class_names = class_names
+        # About how much memory it takes: the lines, and what is kept beside each.
+        self.memory_bytes = sum(len(line) + 96 for line in lines)
         self._lines = lines
         self._labels, self._predicted, self._losses = array("l"), array("l"), array("d")
         for line in lines:
@@ -84,11 +86,6 @@ class ValidationImages:
             return cls(int(head["epoch"]), tuple(str(name) for name in head["class_names"]), lines)
         except (OSError, EOFError, zlib.error, TypeError, KeyError, IndexError, RecursionError) as error:
             raise ValueError(f"validation images: {error!r}") from error
-
-    @property
-    def memory_bytes(self) -> int:
-        """About how much memory it takes."""
-        return sum(len(line) + 64 for line in self._lines) + 32 * len(self._lines)
 
     def __len__(self) -> int:
         return len(self._lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import Sequence
 
@@ -341,7 +342,9 @@ async def test_an_object_is_read_once_and_the_least_recently_used_goes(mesh: Mes
         key, data = keys.validation_images("p", "j", str(count)), encode(1, CLASSES, rows(count))
         mesh.store.put(key, data)
         references.append({"storage_path": key, "size_bytes": len(data), "sha256": sha256_bytes(data)})
-    one = await objects_of(mesh).load(references[2])
+    unused = objects_of(mesh)
+    one, same = await asyncio.gather(unused.load(references[2]), unused.load(references[2]))
+    assert one is same
     objects = objects_of(mesh, cache_bytes=int(2.2 * one.memory_bytes))
     first, second, third = references
     kept = await objects.load(first)
