@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import Sequence
+from pathlib import Path
 
 import grpc
 import pytest
@@ -14,6 +15,7 @@ from gateway.training.validation_objects import ValidationObjects
 from rpc.errors import DomainError
 from storage.objects import keys
 from storage.objects.digest import sha256_bytes
+from storage.objects.errors import StoreUnavailable
 from storage.objects.validation_images import ValidationImage, encode
 from tests.gateway.calls import refused
 from tests.gateway.conftest import Account
@@ -334,6 +336,28 @@ async def test_what_a_killed_gateway_left_is_swept_and_what_an_agent_will_tell_i
 
 def objects_of(mesh: Mesh, **options: int) -> ValidationObjects:
     return ValidationObjects(mesh.database, mesh.store, **options)
+
+
+async def test_a_store_that_is_away_costs_nothing_but_time(mesh: Mesh, ada: JobClient, tmp_path: Path) -> None:
+    script, agent = await mesh.running(ada, epochs=4)
+    first, second = publish(mesh, script, 1, 0.5), publish(mesh, script, 2, 0.9)
+    await agent.send(first)
+    folder, away = tmp_path / "objects", tmp_path / "away"
+    folder.rename(away)
+    reference = first.checkpoint.validation_images
+    named = {"storage_path": reference.storage_path, "size_bytes": reference.size_bytes, "sha256": reference.sha256}
+    with pytest.raises(StoreUnavailable):
+        await mesh.gateway.validation_objects.load(named)
+    await agent.send(second)  # supersedes the first one's, which cannot be removed now
+    assert (await ada.get(script.run.job_id)).best_checkpoint_id == second.checkpoint.id
+    await until(lambda: not mesh.gateway.validation_objects._removing)
+    away.rename(folder)
+    assert set(stored(mesh)) == {first.checkpoint.id, second.checkpoint.id}
+    assert await mesh.gateway.validation_objects.sweep() == 0  # while the job runs, its agent may still tell of one
+    await agent.send(script.end())
+    assert await mesh.gateway.validation_objects.sweep() == 1
+    assert set(stored(mesh)) == {second.checkpoint.id}
+    assert (await images(ada, script.run.job_id)).total_size == 7
 
 
 async def test_an_object_is_read_once_and_the_least_recently_used_goes(mesh: Mesh, ada: JobClient) -> None:
