@@ -28,6 +28,8 @@ from gateway.training.dispatcher import Dispatcher
 from gateway.training.reports import JobReports
 from gateway.training.service import JobService
 from gateway.training.servicer import TrainingServicer
+from gateway.training.validation import ValidationReports
+from gateway.training.validation_objects import ValidationObjects
 from rpc.channel import MAX_MESSAGE_BYTES
 from rpc.interceptors import ErrorInterceptor, MeshAuthInterceptor
 from rpc.logs import configure_logs
@@ -102,7 +104,8 @@ class Gateway:
             poll_seconds=settings.trainer_poll_seconds,
             timeout_seconds=settings.trainer_timeout_seconds,
         )
-        log = JobLog(database, self._live)
+        self._validation_objects = ValidationObjects(database, store)
+        log = JobLog(database, self._live, self._validation_objects.remove)
         self._telemetry = TelemetryService(log, write_contact_seconds=settings.contact_lost_seconds / 2)
         self._dispatcher = Dispatcher(log, self._fleet, self._telemetry)
         self._leases = LeaseKeeper(
@@ -124,7 +127,7 @@ class Gateway:
         self._public = self._public_server(
             RegistryServicer(RegistryService(self._fleet)),
             DatasetServicer(self._datasets),
-            TrainingServicer(jobs, JobReports(jobs), watcher),
+            TrainingServicer(jobs, JobReports(jobs), ValidationReports(jobs, self._validation_objects), watcher),
             InferenceServicer(inference),
         )
         telemetry = TelemetryServicer(self._telemetry)
@@ -153,6 +156,7 @@ class Gateway:
             "mesh": bind(self._mesh, settings.mesh_address),
         }
         await self._datasets.start()
+        self._validation_objects.start()
         await self._mesh.serve()
         await self._fleet.start()
         self._dispatcher.start()
@@ -176,6 +180,7 @@ class Gateway:
         self._telemetry.close()
         await self._mesh.drain(self._settings.drain_seconds)
         await self._datasets.close()
+        await self._validation_objects.close()
         await self._fleet.close()
         await self._database.close()
 

@@ -20,6 +20,7 @@ CODES: Mapping[str, StatusCode] = {
     "DATASET_NOT_FOUND": StatusCode.NOT_FOUND,
     "JOB_NOT_FOUND": StatusCode.NOT_FOUND,
     "CHECKPOINT_NOT_FOUND": StatusCode.NOT_FOUND,
+    "VALIDATION_IMAGES_NOT_KEPT": StatusCode.NOT_FOUND,
     "MODEL_NOT_FOUND": StatusCode.NOT_FOUND,
     "FRAMEWORK_NOT_FOUND": StatusCode.NOT_FOUND,
     "FILE_NOT_FOUND": StatusCode.NOT_FOUND,

@@ -22,6 +22,6 @@ def check_dataset(dataset: TrainingDataset, spec: TrainingSpec) -> None:
         raise BadTrainingData(f"Every image of the train split is of class {only}: there is nothing to tell apart.")
     if not dataset.split("val"):
         raise BadTrainingData("The val split has no images; every epoch is validated.")
-    names = metric_names(classes) | {"loss"}
+    names = metric_names() | {"loss"}
     if spec.primary_metric not in names:
         raise BadTrainingData(f"The primary metric {spec.primary_metric} is not measured; one of {sorted(names)} is.")

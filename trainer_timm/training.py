@@ -149,6 +149,7 @@ class _Training:
                 "per_class": validated.per_class,
                 "confusion_matrix": validated.confusion_matrix,
                 "metrics": validated.metrics,
+                "images": validated.predictions.rows(self._dataset.split("val")),
             },
         )
 

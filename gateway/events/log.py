@@ -31,13 +31,17 @@ def job_not_found(job_id: str) -> DomainError:
 
 
 class JobTransaction:
-    """One job, locked, inside a write transaction; ``events`` collects what was appended to its log."""
+    """One job, locked, inside a write transaction; ``events`` collects what was appended to its log.
+
+    ``superseded_objects`` collects keys of the store that no record names any more once this is committed.
+    """
 
     def __init__(self, session: Session, job: TrainingJob) -> None:
         self.session = session
         self.job = job
         self.jobs = JobRepository(session)
         self.events: list[StoredEvent] = []
+        self.superseded_objects: list[str] = []
         self._log = EventRepository(session)
 
     def append(self, events: Sequence[NewEvent]) -> list[NewEvent]:
@@ -85,11 +89,17 @@ def failure_columns(failure: common_pb2.Failure) -> dict[str, Any]:
 
 
 class JobLog:
-    """Runs transactions on jobs and tells watchers of what they committed."""
+    """Runs transactions on jobs and tells watchers of what they committed.
 
-    def __init__(self, database: Database, live: LiveLog) -> None:
+    ``remove_objects`` is called after a commit with the keys that it left without a record, if there are any.
+    """
+
+    def __init__(
+        self, database: Database, live: LiveLog, remove_objects: Callable[[Sequence[str]], None] | None = None
+    ) -> None:
         self.database = database
         self.live = live
+        self._remove_objects = remove_objects
         self._abandoned: set[asyncio.Task[Any]] = set()  # the loop itself keeps no task alive
 
     async def transact(self, job_id: str, work: Callable[[JobTransaction], T]) -> T:
@@ -129,3 +139,5 @@ class JobLog:
     def publish(self, transaction: JobTransaction) -> None:
         """Tell watchers of a transaction that was committed."""
         self.live.publish(transaction.job.id, transaction.events, transaction.job.state)
+        if transaction.superseded_objects and self._remove_objects is not None:
+            self._remove_objects(transaction.superseded_objects)

@@ -17,8 +17,9 @@ from rpc.times import from_timestamp
 from storage.database.events import NewEvent
 from storage.database.projections import CheckpointRepository, MetricRepository, ValidationRepository
 from storage.database.tables import Checkpoint, Metric, ValidationResult, now
+from storage.objects import keys
 from visionmesh.mesh.v1 import run_pb2
-from visionmesh.v1 import common_pb2, event_pb2
+from visionmesh.v1 import checkpoint_pb2, common_pb2, event_pb2
 
 logger = structlog.get_logger()
 SOURCES = {
@@ -147,6 +148,7 @@ class _Projection:
                 size_bytes=told.size_bytes,
                 digest=told.digest,
                 resumable=told.resumable,
+                validation_images=self._images(told),
                 create_time=from_timestamp(told.create_time) if told.HasField("create_time") else now(),
             )
         )
@@ -159,6 +161,18 @@ class _Projection:
         if value is not None and (best is None or is_better(value, best, job.primary_metric_mode)):
             self._changes.update(best_metric=value, best_checkpoint_id=told.id)
             checkpoints.mark_best(job.id, told.id)
+        kept = [self._changes.get("best_checkpoint_id", job.best_checkpoint_id), told.id]
+        self._transaction.superseded_objects += checkpoints.keep_validation_images(job.id, kept)
+
+    def _images(self, told: checkpoint_pb2.Checkpoint) -> dict[str, Any] | None:
+        """The validation images of a checkpoint, if they lie where they should: what is recorded is removed one day."""
+        if not told.HasField("validation_images"):
+            return None
+        job, images = self._transaction.job, told.validation_images
+        if images.storage_path != keys.validation_images(job.project_id, job.id, told.id):
+            logger.warning("validation images lie elsewhere", job_id=job.id, storage_path=images.storage_path)
+            return None
+        return {"storage_path": images.storage_path, "size_bytes": images.size_bytes, "sha256": images.sha256}
 
     def _validation(self, event: run_pb2.RunEvent, sequence: int) -> None:
         summary = json_format.MessageToDict(event.validation, preserving_proto_field_name=True)

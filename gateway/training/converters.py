@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf import json_format
 
 from gateway.enums import DATASET_FORMATS, JOB_STATES, METRIC_MODES, TASK_TYPES
 from rpc.times import to_timestamp
-from storage.database.tables import Checkpoint, Metric, TrainingJob
+from storage.database.tables import Checkpoint, Metric, TrainingJob, ValidationResult
+from storage.objects.validation_images import ValidationImage
 from visionmesh.v1 import checkpoint_pb2, common_pb2, event_pb2, training_pb2
 
 DEFAULT_BATCH_SIZE = 32
@@ -110,6 +112,27 @@ def metric_message(metric: Metric) -> event_pb2.MetricPoint:
     )
 
 
+def result_message(result: ValidationResult) -> event_pb2.ValidationResult:
+    """What a validation found as clients see it."""
+    message = json_format.ParseDict(result.summary, event_pb2.ValidationResult())
+    message.sequence = result.sequence
+    return message
+
+
+def image_message(image: ValidationImage, class_names: Sequence[str]) -> training_pb2.ValidationImage:
+    """What a model said of one image as clients see it."""
+    return training_pb2.ValidationImage(
+        path=image.path,
+        label=class_names[image.label_id],
+        predictions=[
+            training_pb2.LabelScore(label=class_names[label_id], label_id=label_id, confidence=confidence)
+            for label_id, confidence in image.predictions
+        ],
+        correct=image.correct,
+        loss=image.loss,
+    )
+
+
 def checkpoint_message(checkpoint: Checkpoint) -> checkpoint_pb2.Checkpoint:
     """A checkpoint as clients see it."""
     return checkpoint_pb2.Checkpoint(
@@ -124,5 +147,8 @@ def checkpoint_message(checkpoint: Checkpoint) -> checkpoint_pb2.Checkpoint:
         digest=checkpoint.digest,
         is_best=checkpoint.is_best,
         resumable=checkpoint.resumable,
+        validation_images=checkpoint_pb2.StoredObject(**checkpoint.validation_images)
+        if checkpoint.validation_images
+        else None,
         create_time=to_timestamp(checkpoint.create_time),
     )

@@ -9,14 +9,15 @@ from typing import Any
 import grpc
 
 from gateway.access import caller
-from gateway.enums import EVENT_KINDS, JOB_STATES
+from gateway.enums import EVENT_KINDS, JOB_STATES, VALIDATION_IMAGE_ORDERS
 from gateway.events.live import LiveEvent
 from gateway.events.watching import Watcher
 from gateway.paging import DEFAULT_PAGE_SIZE, page_size, page_size_violations
 from gateway.training.checks import check_spec
-from gateway.training.converters import checkpoint_message, draft_job, job_message, metric_message
+from gateway.training.converters import checkpoint_message, draft_job, image_message, job_message, metric_message
 from gateway.training.reports import JobReports
 from gateway.training.service import JobService
+from gateway.training.validation import PATH, ImageFilter, ValidationReports
 from rpc.errors import invalid_request, not_served_yet
 from rpc.server import service_name
 from rpc.times import now_timestamp
@@ -31,9 +32,10 @@ REQUEST_ID_LENGTH = 200
 class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
     """Jobs, their events, metrics, logs and checkpoints. The watches answer with encoded bytes: see ``add_to``."""
 
-    def __init__(self, jobs: JobService, reports: JobReports, watcher: Watcher) -> None:
+    def __init__(self, jobs: JobService, reports: JobReports, validations: ValidationReports, watcher: Watcher) -> None:
         self._jobs = jobs
         self._reports = reports
+        self._validations = validations
         self._watcher = watcher
 
     def add_to(self, server: grpc.aio.Server) -> None:
@@ -178,12 +180,49 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
     async def ListValidationResults(
         self, request: training_pb2.ListValidationResultsRequest, context: Any
     ) -> training_pb2.ListValidationResultsResponse:
-        raise not_served_yet("TrainingService.ListValidationResults")
+        violations = page_size_violations(request.page_size)
+        if request.epoch < 0:
+            violations.append(Violation("epoch", f"must be 1 or more (or 0 for all), not {request.epoch}"))
+        if violations:
+            raise invalid_request(violations)
+        size = request.page_size or DEFAULT_PAGE_SIZE
+        with _page_token_errors():
+            found = await self._validations.results(caller(), request.job_id, request.epoch, size, request.page_token)
+        return training_pb2.ListValidationResultsResponse(
+            results=found.results.items,
+            class_names=found.class_names,
+            next_page_token=found.results.next_page_token,
+            total_size=found.results.total_size,
+            best_epoch=found.best_epoch,
+        )
 
     async def ListValidationImages(
         self, request: training_pb2.ListValidationImagesRequest, context: Any
     ) -> training_pb2.ListValidationImagesResponse:
-        raise not_served_yet("TrainingService.ListValidationImages")
+        violations = page_size_violations(request.page_size)
+        order = VALIDATION_IMAGE_ORDERS.name(request.order)
+        if order is None:
+            violations.append(Violation("order", f"{request.order} is not an order"))
+        if violations:
+            raise invalid_request(violations)
+        filters = ImageFilter(
+            correct=request.correct if request.HasField("correct") else None,
+            label=request.label,
+            predicted_label=request.predicted_label,
+            order=order or PATH,
+        )
+        size = request.page_size or DEFAULT_PAGE_SIZE
+        with _page_token_errors():
+            found = await self._validations.images(
+                caller(), request.job_id, request.checkpoint_id, filters, size, request.page_token
+            )
+        return training_pb2.ListValidationImagesResponse(
+            images=[image_message(image, found.class_names) for image in found.images.items],
+            next_page_token=found.images.next_page_token,
+            total_size=found.images.total_size,
+            checkpoint_id=found.checkpoint_id,
+            epoch=found.epoch,
+        )
 
     def _watch(self, request: Any, kinds: set[str]) -> AsyncIterator[LiveEvent | int]:
         after = request.after_sequence if request.HasField("after_sequence") else None

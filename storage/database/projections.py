@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from storage.database.pages import Page, fetch_page
+from storage.database.pages import Page, encode_page_token, fetch_page
 from storage.database.statements import insert_new, upsert
 from storage.database.tables import Checkpoint, Metric, ValidationResult
 
@@ -79,10 +81,32 @@ class CheckpointRepository:
         by_epoch = {row.epoch: row for row in self._session.scalars(query.order_by(Checkpoint.create_time))}
         return [by_epoch[epoch] for epoch in sorted(by_epoch)]
 
+    def images_of_epoch(self, job_id: str, epoch: int) -> dict[str, Any] | None:
+        """Where the validation images of an epoch's newest checkpoint lie; None when they are not kept."""
+        newest = self.of_epoch(job_id, epoch)
+        return newest.validation_images if newest is not None else None
+
     def last_resumable(self, job_id: str) -> Checkpoint | None:
         """The newest checkpoint that training can go on from."""
         query = select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.resumable)
         return self._session.scalar(query.order_by(Checkpoint.create_time.desc(), Checkpoint.epoch.desc()).limit(1))
+
+    def keep_validation_images(self, job_id: str, checkpoint_ids: Sequence[str]) -> builtins.list[str]:
+        """Forgets the validation images of the job's other checkpoints; returns where those lay."""
+        others = (
+            Checkpoint.job_id == job_id,
+            Checkpoint.validation_images.is_not(None),
+            Checkpoint.id.not_in(checkpoint_ids),
+        )
+        gone = [*self._session.scalars(select(Checkpoint.validation_images).where(*others))]
+        if gone:
+            self._session.execute(update(Checkpoint).where(*others).values(validation_images=None))
+        return [images["storage_path"] for images in gone if images is not None]
+
+    def validation_image_paths(self) -> set[str]:
+        """Where the validation images of all jobs lie that are kept."""
+        query = select(Checkpoint.validation_images).where(Checkpoint.validation_images.is_not(None))
+        return {images["storage_path"] for images in self._session.scalars(query) if images is not None}
 
     def mark_best(self, job_id: str, checkpoint_id: str) -> bool:
         """Makes this the only best checkpoint of the job; False, and nothing changes, when it is not the job's."""
@@ -105,16 +129,25 @@ class ValidationRepository:
         """Stores the result of an epoch; the one of the same job and epoch is replaced."""
         return upsert(self._session, result)
 
-    def list(self, job_id: str, page_size: int, page_token: str) -> Page[ValidationResult]:
-        """The results of a job by epoch. Raises InvalidPageToken."""
+    def list(self, job_id: str, page_size: int, page_token: str, epoch: int = 0) -> Page[ValidationResult]:
+        """The results of a job by epoch, or of one ``epoch``. Raises InvalidPageToken."""
+        query = select(ValidationResult).where(ValidationResult.job_id == job_id)
         return fetch_page(
             self._session,
-            select(ValidationResult).where(ValidationResult.job_id == job_id),
+            query.where(ValidationResult.epoch == epoch) if epoch else query,
             order=(ValidationResult.epoch,),
             page_size=page_size,
             page_token=page_token,
-            scope=("validation_results", job_id),
+            scope=_result_scope(job_id, epoch),
         )
+
+    def token_after(self, job_id: str, epoch: int, last_epoch: int) -> str:
+        """The token of the page of ``list`` that begins behind ``last_epoch``."""
+        return encode_page_token([last_epoch], _result_scope(job_id, epoch))
+
+
+def _result_scope(job_id: str, epoch: int) -> tuple[object, ...]:
+    return ("validation_results", job_id, epoch)
 
 
 def roll_back(session: Session, job_id: str, epoch: int) -> None:

@@ -266,6 +266,8 @@ class Checkpoint(Base):
     digest: Mapped[str] = mapped_column(String(64))
     is_best: Mapped[bool] = mapped_column(default=False)
     resumable: Mapped[bool] = mapped_column(default=False)
+    # storage_path, size_bytes, sha256; None when there are none or they are no longer kept.
+    validation_images: Mapped[dict[str, Any] | None] = mapped_column(default=None)
     create_time: Mapped[datetime] = mapped_column(default=now)
 
 

@@ -6,6 +6,8 @@ from urllib.parse import quote
 
 from storage.objects.digest import sha256_bytes
 
+VALIDATION_IMAGES = "validation_images/"
+
 _MAX_PART_CHARACTERS = 200
 _KEPT_CHARACTERS = 100
 
@@ -28,6 +30,16 @@ def manifest(dataset_id: str) -> str:
 def checkpoint_prefix(project_id: str, job_id: str, checkpoint_id: str) -> str:
     """Prefix of a checkpoint's files. Project ids are clients' free text; each becomes one part of its own."""
     return f"checkpoints/{_part(project_id)}/{_part(job_id)}/{_part(checkpoint_id)}/"
+
+
+def validation_images(project_id: str, job_id: str, checkpoint_id: str) -> str:
+    """Key of what the model of a checkpoint said of each validation image."""
+    return f"{VALIDATION_IMAGES}{_part(project_id)}/{_part(job_id)}/{_part(checkpoint_id)}.jsonl.gz"
+
+
+def job_of(validation_images_key: str) -> str:
+    """The job, as a part of keys, that a key of ``validation_images`` belongs to."""
+    return validation_images_key.split("/")[-2]
 
 
 def _part(text: str) -> str:

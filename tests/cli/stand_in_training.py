@@ -37,6 +37,7 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
     break_every: int | None = None
     hang: bool = False
     watches: list[int | None] = field(default_factory=list)
+    image_requests: list[training_pb2.ListValidationImagesRequest] = field(default_factory=list)
 
     def _find(self, job_id: str, context: grpc.ServicerContext) -> training_pb2.TrainingJob:
         authenticate(context)
@@ -158,6 +159,51 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         job = self._find(request.job_id, context)
         checkpoint = checkpoint_pb2.Checkpoint(id="c1", job_id=job.id, epoch=2, is_best=True, size_bytes=1 << 21)
         return training_pb2.ListCheckpointsResponse(checkpoints=[checkpoint], total_size=1)
+
+    def ListValidationResults(
+        self, request: training_pb2.ListValidationResultsRequest, context: grpc.ServicerContext
+    ) -> training_pb2.ListValidationResultsResponse:
+        job = self._find(request.job_id, context)
+        results = [
+            event_pb2.ValidationResult(
+                epoch=epoch,
+                classes=[
+                    event_pb2.ClassScore(label=label, precision=epoch / 10, recall=0.5, f1=0.25, support=7)
+                    for label in ("cat", "dog")
+                ],
+                confusion_matrix=[event_pb2.ConfusionRow(counts=counts) for counts in ([2, 5], [0, 7])],
+                metrics={"accuracy": epoch / 10},
+            )
+            for epoch in range(1, job.epochs + 1)
+            if request.epoch in (0, epoch)
+        ]
+        return training_pb2.ListValidationResultsResponse(
+            results=results, class_names=["cat", "dog"], total_size=len(results), best_epoch=2
+        )
+
+    def ListValidationImages(
+        self, request: training_pb2.ListValidationImagesRequest, context: grpc.ServicerContext
+    ) -> training_pb2.ListValidationImagesResponse:
+        """Four images, every other one right, two on a page."""
+        self._find(request.job_id, context)
+        self.image_requests.append(request)
+        every = [
+            training_pb2.ValidationImage(
+                path=f"val/cat/{number}.png",
+                label="cat",
+                predictions=[training_pb2.LabelScore(label="cat" if number % 2 else "dog", confidence=0.75)],
+                correct=number % 2 == 1,
+                loss=number / 4,
+            )
+            for number in range(4)
+        ]
+        found = [image for image in every if not request.HasField("correct") or image.correct is request.correct]
+        first = int(request.page_token or 0)
+        return training_pb2.ListValidationImagesResponse(
+            images=found[first : first + 2],
+            next_page_token=str(first + 2) if first + 2 < len(found) else "",
+            total_size=len(found),
+        )
 
 
 def story(job_id: str, epochs: int, outcome: job_state_pb2.JobState) -> Iterator[event_pb2.JobEvent]:

@@ -14,7 +14,7 @@ import pytest
 from tests.cli.conftest import Command
 from tests.cli.refusing import TOKEN
 from tests.cli.stand_in import MODELS, StandIn
-from visionmesh.v1 import dataset_pb2, job_state_pb2
+from visionmesh.v1 import dataset_pb2, job_state_pb2, training_pb2
 
 CREATE = ("jobs", "create", "--framework", "timm", "--model", "resnet18", "--dataset", "d1", "--epochs", "3")
 
@@ -175,6 +175,34 @@ def test_job_is_listed_shown_and_measured(visionmesh: Command) -> None:
     assert "INFO    training: cpu" in visionmesh("jobs", "logs", "j1").out
     assert visionmesh("jobs", "logs", "j1", "--follow", "--json").lines[0]["message"] == "cpu"
     assert "2.0 MiB" in visionmesh("jobs", "checkpoints", "j1").out
+
+
+def test_a_model_is_judged_by_class_and_by_image(visionmesh: Command, stand_in: StandIn) -> None:
+    visionmesh(*CREATE, "--watch")
+    best = visionmesh("jobs", "validation", "j1").out
+    assert "0.2000" in best and "cat" in best and "accuracy" in best and "dog (5)" in best and "cat (0)" not in best
+    assert "0.3000" in visionmesh("jobs", "validation", "j1", "--epoch", "3").out
+    assert "epoch 9 was not validated" in visionmesh("jobs", "validation", "j1", "--epoch", "9").out
+    [one] = visionmesh("jobs", "validation", "j1", "--json").document["results"]
+    assert (one["epoch"], one["classes"][0]["label"]) == (2, "cat")
+    every = visionmesh("jobs", "validation", "j1", "--all", "--json").document["results"]
+    assert [item["epoch"] for item in every] == [1, 2, 3]
+    assert visionmesh("jobs", "validation", "j1", "--all").code == 2
+
+    wrong = visionmesh("jobs", "images", "j1", "--wrong", "--sort", "largest-loss-first", "--predicted", "dog")
+    assert "val/cat/2.png" in wrong.out and "val/cat/1.png" not in wrong.out and "0.7500" in wrong.out
+    asked = stand_in.training.image_requests[-1]
+    assert (asked.correct, asked.HasField("correct"), asked.predicted_label) == (False, True, "dog")
+    assert asked.order == training_pb2.VALIDATION_IMAGE_ORDER_LARGEST_LOSS_FIRST
+
+    def paths(*options: str) -> list[str]:
+        return [item["path"][8:9] for item in visionmesh("jobs", "images", "j1", *options, "--json").document["images"]]
+
+    assert paths() == ["0", "1", "2", "3"]  # of both pages
+    assert paths("--right") == ["1", "3"] and paths("--limit", "3") == ["0", "1", "2"]
+    assert visionmesh("jobs", "images", "j1", "--right", "--wrong").code == 2
+    assert visionmesh("jobs", "images", "j1", "--sort", "colour").code == 2
+    assert visionmesh("jobs", "images", "none").code == 3
 
 
 def test_predict_reports_an_unreadable_image_and_goes_on(visionmesh: Command, folder: Path) -> None:

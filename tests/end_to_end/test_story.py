@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
+from storage.objects import keys
+from storage.objects.store import ObjectStore
 from tests.end_to_end import digits
 from visionmesh.client import Client
-from visionmesh.v1 import common_pb2, dataset_pb2, job_state_pb2
+from visionmesh.v1 import common_pb2, dataset_pb2, job_state_pb2, training_pb2
 
 CLASSIFICATION = common_pb2.TASK_TYPE_IMAGE_CLASSIFICATION
 
@@ -50,7 +53,9 @@ def test_an_image_folder_is_split_by_a_fraction_and_a_seed(client: Client, tmp_p
     assert chosen[0] == chosen[1] != chosen[2]
 
 
-def test_a_job_is_trained_watched_and_predicts(client: Client, dataset: dataset_pb2.Dataset, tmp_path: Path) -> None:
+def test_a_job_is_trained_watched_and_predicts(
+    client: Client, dataset: dataset_pb2.Dataset, store: ObjectStore, tmp_path: Path
+) -> None:
     job = client.create_job(digits.spec(dataset.id, epochs=6))
     assert job.state == job_state_pb2.JOB_STATE_PENDING and job.num_classes == 3
     client.start_job(job.id)
@@ -74,6 +79,35 @@ def test_a_job_is_trained_watched_and_predicts(client: Client, dataset: dataset_
     best = max(metrics, key=lambda metric: metric.accuracy)
     assert checkpoints[done.best_checkpoint_id].epoch == best.epoch
     assert checkpoints[done.last_checkpoint_id].epoch == 6 and checkpoints[done.last_checkpoint_id].resumable
+
+    results = list(client.validation_results(job.id))
+    assert [(item.epoch, item.metrics["accuracy"]) for item in results] == [(m.epoch, m.accuracy) for m in metrics]
+    judged = results[best.epoch - 1]
+    assert [(item.label, item.support) for item in judged.classes] == [("0", 5), ("1", 5), ("2", 5)]
+    # What the best checkpoint said of each image is what its figures count, and what it says when it is asked again.
+    assert client.best_epoch(job.id) == best.epoch
+    said = list(client.validation_images(job.id, page_size=4))
+    assert [item.path for item in said] == sorted(path for path in digits.files() if path.startswith("val/"))
+    matrix = [[0, 0, 0] for _ in range(3)]
+    for item in said:
+        assert item.label == item.path.split("/")[1]
+        matrix[int(item.label)][item.predictions[0].label_id] += 1
+    assert [list(row.counts) for row in judged.confusion_matrix] == matrix
+    assert sum(item.correct for item in said) / 15 == pytest.approx(best.accuracy)
+    assert sum(item.loss for item in said) / 15 == pytest.approx(best.extra_metrics["val_loss"], abs=1e-5)
+    hardest = next(client.validation_images(job.id, order=training_pb2.VALIDATION_IMAGE_ORDER_LARGEST_LOSS_FIRST))
+    assert hardest.loss == max(item.loss for item in said)
+    asked = client.predict(digits.files()[hardest.path], job_id=job.id).classifications
+    assert [item.confidence for item in asked] == pytest.approx(
+        [item.confidence for item in hardest.predictions], abs=1e-3
+    )
+    # Those of the other checkpoints are gone, a moment after the last one came.
+    kept = {item.validation_images.storage_path for item in checkpoints.values() if item.HasField("validation_images")}
+    assert len(kept) == len({done.best_checkpoint_id, done.last_checkpoint_id})
+    deadline = time.monotonic() + 20
+    while {info.key for info in store.list(keys.VALIDATION_IMAGES) if keys.job_of(info.key) == job.id} != kept:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
     image = tmp_path / "unseen.png"
     trained = digits.files()

@@ -11,6 +11,8 @@ from storage.database.datasets import DatasetRepository
 from storage.database.engine import Database
 from storage.database.ids import new_id
 from storage.database.tables import Dataset
+from storage.objects.local import LocalObjectStore
+from storage.objects.store import ObjectStore
 from tests.gateway.conftest import Account
 from tests.gateway.job_agent import Connection, Positions, Script
 from tests.gateway.job_client import JobClient
@@ -23,8 +25,9 @@ from visionmesh.mesh.v1 import run_pb2
 class Mesh:
     """Opens gateways over one database file and one trainer of the framework `counters`, and connects agents."""
 
-    def __init__(self, database: Database, url: str, trainer: StandInTrainer) -> None:
+    def __init__(self, database: Database, url: str, store: ObjectStore, trainer: StandInTrainer) -> None:
         self.database = database
+        self.store = store
         self.trainer = trainer
         self.gateway: JobGateway
         self._url = url
@@ -34,7 +37,7 @@ class Mesh:
 
     async def open(self, times: GatewayTimes | None = None, *trainers: StandInTrainer) -> JobGateway:
         """A gateway over ``trainers``, or the one trainer; from now on it is `the` gateway."""
-        self.gateway = JobGateway(self._url, trainers or (self.trainer,), times or GatewayTimes())
+        self.gateway = JobGateway(self._url, self.store, trainers or (self.trainer,), times or GatewayTimes())
         self._gateways.append(self.gateway)
         await self.gateway.start()
         return self.gateway
@@ -131,7 +134,7 @@ async def trainer() -> AsyncIterator[StandInTrainer]:
 @pytest.fixture
 async def closed_mesh(database: Database, tmp_path: Path, trainer: StandInTrainer) -> AsyncIterator[Mesh]:
     """A mesh whose gateway the test opens itself."""
-    made = Mesh(database, f"sqlite:///{tmp_path / 'gateway.db'}", trainer)
+    made = Mesh(database, f"sqlite:///{tmp_path / 'gateway.db'}", LocalObjectStore(tmp_path / "objects"), trainer)
     yield made
     await made.close()
 

@@ -21,9 +21,12 @@ from gateway.training.dispatcher import Dispatcher
 from gateway.training.reports import JobReports
 from gateway.training.service import JobService
 from gateway.training.servicer import TrainingServicer
+from gateway.training.validation import ValidationReports
+from gateway.training.validation_objects import ValidationObjects
 from rpc.interceptors import ErrorInterceptor, MeshAuthInterceptor
 from rpc.server import HealthyServer, create_server
 from storage.database.engine import Database
+from storage.objects.store import ObjectStore
 from tests.gateway.stand_in import MESH_TOKEN, StandInTrainer
 from visionmesh.mesh.v1 import telemetry_service_pb2_grpc
 
@@ -48,7 +51,7 @@ class GatewayTimes:
 class JobGateway:
     """One gateway over a database file and stand-in trainers. ``address`` is public, ``mesh_address`` the agents'."""
 
-    def __init__(self, url: str, trainers: Sequence[StandInTrainer], times: GatewayTimes) -> None:
+    def __init__(self, url: str, store: ObjectStore, trainers: Sequence[StandInTrainer], times: GatewayTimes) -> None:
         self.database = Database(url, pool_size=3)
         self.fleet = Fleet(
             [trainer.address for trainer in trainers],
@@ -57,7 +60,8 @@ class JobGateway:
             timeout_seconds=times.timeout_seconds,
         )
         self.live = LiveLog(times.ring_events)
-        self.log = JobLog(self.database, self.live)
+        self.validation_objects = ValidationObjects(self.database, store)
+        self.log = JobLog(self.database, self.live, self.validation_objects.remove)
         self.telemetry = TelemetryService(self.log, write_contact_seconds=times.contact_lost_seconds / 2)
         self.dispatcher = Dispatcher(self.log, self.fleet, self.telemetry, times.recheck_seconds)
         self.leases = LeaseKeeper(
@@ -70,7 +74,8 @@ class JobGateway:
         )
         jobs = JobService(self.log, self.fleet, self.telemetry, self.dispatcher.wake)
         watcher = Watcher(self.database, self.live, times.heartbeat_seconds)
-        training = TrainingServicer(jobs, JobReports(jobs), watcher)
+        validations = ValidationReports(jobs, self.validation_objects)
+        training = TrainingServicer(jobs, JobReports(jobs), validations, watcher)
         add_telemetry = telemetry_service_pb2_grpc.add_TelemetryServiceServicer_to_server
         self._public = _server(
             "visionmesh.v1.TrainingService", training.add_to, [ErrorInterceptor(), AuthInterceptor(self.database)]
@@ -91,6 +96,7 @@ class JobGateway:
         await self.fleet.start()
         self.dispatcher.start()
         self.leases.start()
+        self.validation_objects.start()
         await self._public.serve()
 
     async def kill(self) -> None:
@@ -102,6 +108,7 @@ class JobGateway:
         await self._public.server.stop(None)
         await self.dispatcher.close()
         await self.leases.close()
+        await self.validation_objects.close()
         await self.fleet.close()
         await self.database.close()
 

@@ -89,6 +89,30 @@ async def test_one_checkpoint_is_best(database: Database, job_id: str) -> None:
     assert rows == [("c1", 1, False), ("c2", 2, False), ("c3", 3, True)]
 
 
+async def test_validation_images_are_kept_of_the_checkpoints_named(database: Database, job_id: str) -> None:
+    def stored(name: str) -> dict[str, object]:
+        return {"storage_path": f"validation_images/{name}", "size_bytes": 1, "sha256": "ab" * 32}
+
+    def put(session: Session) -> None:
+        for name, epoch in (("c1", 1), ("c2", 2), ("c3", 3), ("c4", 4)):
+            row = checkpoint(job_id, name, epoch)
+            row.validation_images = stored(name) if name != "c4" else None
+            CheckpointRepository(session).put(row)
+
+    def look(session: Session) -> list[object]:
+        checkpoints = CheckpointRepository(session)
+        return [checkpoints.validation_image_paths(), checkpoints.images_of_epoch(job_id, 2)]
+
+    await database.write(put)
+    assert await database.read(look) == [{stored(name)["storage_path"] for name in ("c1", "c2", "c3")}, stored("c2")]
+    keep = ["c1", "c4", ""]
+    gone = await database.write(lambda session: CheckpointRepository(session).keep_validation_images(job_id, keep))
+    assert sorted(gone) == ["validation_images/c2", "validation_images/c3"]
+    assert await database.read(look) == [{"validation_images/c1"}, None]
+    other = await database.write(lambda session: CheckpointRepository(session).keep_validation_images("job_other", []))
+    assert other == [] and await database.read(look) == [{"validation_images/c1"}, None]
+
+
 async def test_the_newest_checkpoint_of_an_epoch_is_found(database: Database, job_id: str) -> None:
     def work(session: Session) -> None:
         for name in ("later_name_first", "a_second"):

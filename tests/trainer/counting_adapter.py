@@ -84,7 +84,7 @@ class CountingAdapter:
                 time.sleep(pause)
                 reporter.progress(epoch, step, steps, 1 / epoch, 1 / max(pause, 1e-3))
             accuracy = accuracies[epoch - 1] if epoch <= len(accuracies) else epoch / spec.epochs
-            self._tell_epoch(spec, epoch, steps, accuracy, run_folder, reporter)
+            self._tell_epoch(spec, dataset, epoch, steps, accuracy, run_folder, reporter)
         if ending in _ERRORS:
             raise _ERRORS[str(ending)]
         if ending == "exit":
@@ -92,7 +92,14 @@ class CountingAdapter:
         return True
 
     def _tell_epoch(
-        self, spec: TrainingSpec, epoch: int, steps: int, accuracy: float, run_folder: Path, reporter: TrainingReporter
+        self,
+        spec: TrainingSpec,
+        dataset: TrainingDataset,
+        epoch: int,
+        steps: int,
+        accuracy: float,
+        run_folder: Path,
+        reporter: TrainingReporter,
     ) -> None:
         reporter.metrics(epoch, epoch * steps, 1 / epoch, accuracy, spec.learning_rate, {"nan": float("nan")})
         scores = {"precision": accuracy, "recall": accuracy, "f1": accuracy, "support": 1}
@@ -100,6 +107,10 @@ class CountingAdapter:
             "per_class": [{"label_id": 0, **scores}, {"label": "dog", **scores}],
             "confusion_matrix": [[1, 0], [0, 1]],
             "metrics": {"accuracy": accuracy},
+            "images": [
+                {"path": sample.path, "label_id": sample.label_id, "predictions": [(1, accuracy)], "loss": 1 / epoch}
+                for sample in dataset.split("val")
+            ],
         }
         reporter.validation(epoch, summary)
         reporter.log("info", f"epoch {epoch}\nis done")

@@ -59,14 +59,22 @@ def test_predictions_are_the_outputs_of_validation(
     dataset, recorder, _ = trained
     matrix = np.zeros((7, 7), dtype=int)
     losses = []
+    summary: dict[str, Any] = dict(recorder.validations[-1][1])
+    rows = {row["path"]: row for row in summary["images"]}
+    assert list(rows) == [sample.path for sample in dataset.split("val")]
     for sample in dataset.split("val"):
         with Image.open(dataset.root / sample.path) as image:
             logits = predictor.logits(image)
-            first = predictor.predict(image, PredictOptions()).classifications[0]
+            said = predictor.predict(image, PredictOptions()).classifications
+        first, row = said[0], rows[sample.path]
         assert first.label_id == int(logits.argmax())
+        # What is kept of each image is what the model says when it is asked about it.
+        assert row["label_id"] == sample.label_id and len(row["predictions"]) == 5
+        assert [label for label, _ in row["predictions"]] == [item.label_id for item in said]
+        assert [sure for _, sure in row["predictions"]] == pytest.approx([item.confidence for item in said], abs=1e-5)
         matrix[sample.label_id, first.label_id] += 1
         losses.append(float(torch.nn.functional.cross_entropy(logits, torch.tensor(sample.label_id))))
-    summary: dict[str, Any] = dict(recorder.validations[-1][1])
+        assert row["loss"] == pytest.approx(losses[-1], abs=1e-5)
     assert matrix.tolist() == summary["confusion_matrix"]
     assert np.mean(losses) == pytest.approx(summary["metrics"]["val_loss"], rel=1e-5)
 

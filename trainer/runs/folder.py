@@ -11,6 +11,7 @@ agent.log                        the agent's log
 stop                             there once the run is asked to stop
 ended                            there once nothing is left to do; says why
 checkpoints/, work/              of the training process
+validation-images/               what it said of each validation image, by epoch
 """
 
 from __future__ import annotations

@@ -10,13 +10,14 @@ from typing import Any
 
 from trainer.runs.folder import RunFolder
 from trainer.runs.spool import SpoolWriter
+from trainer.runs.validation_files import ValidationFiles
 from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import event_pb2
 
 PROGRESS_SECONDS = 0.25
 MAX_LINE_CHARACTERS = 4000
-# A larger matrix would not fit into one event; the scores by class say most of it.
-MAX_CONFUSION_CLASSES = 1000
+# A matrix of more classes makes every epoch's event large; it can be counted from the images of the best and the last.
+MAX_CONFUSION_CLASSES = 100
 
 _LEVELS = {
     "debug": event_pb2.LOG_LEVEL_DEBUG,
@@ -37,6 +38,7 @@ class SpoolReporter:
         self._folder = folder
         self._class_names = class_names
         self._spool = SpoolWriter(folder.training_spool, run_pb2.EVENT_SOURCE_TRAINING)
+        self._validation_files = ValidationFiles(folder.path, class_names)
         self._progress_time = -math.inf
         self._stop = False
 
@@ -83,11 +85,15 @@ class SpoolReporter:
         """Tell what a validation found.
 
         ``summary`` has, each where the task has it: ``per_class`` (mappings with precision, recall, f1, support, and
-        label or label_id), ``confusion_matrix`` (images by [true class][predicted class]) and ``metrics`` (by name).
+        label or label_id), ``confusion_matrix`` (images by [true class][predicted class]), ``metrics`` (by name) and
+        ``images`` (mappings with path, label_id, predictions as pairs of label_id and confidence, the most likely
+        first, and loss), which go with the checkpoint of the epoch.
         """
+        images = summary.get("images")
+        if images is not None:
+            self._validation_files.write(epoch, images)
         matrix = summary.get("confusion_matrix") or []
         if len(matrix) > MAX_CONFUSION_CLASSES:
-            self.log("warning", f"The confusion matrix of {len(matrix)} classes is too large to be shown.")
             matrix = []
         result = event_pb2.ValidationResult(
             epoch=epoch,
@@ -104,7 +110,11 @@ class SpoolReporter:
         """
         relative = folder.resolve().relative_to(self._folder.path.resolve())
         checkpoint = run_pb2.LocalCheckpoint(
-            epoch=epoch, folder=relative.as_posix(), is_best=is_best, metrics=_finite_values(metrics)
+            epoch=epoch,
+            folder=relative.as_posix(),
+            is_best=is_best,
+            metrics=_finite_values(metrics),
+            validation_images=self._validation_files.hand_over(epoch),
         )
         self._spool.append(run_pb2.RunEvent(local_checkpoint=checkpoint), numbered=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import shutil
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from uuid import NAMESPACE_OID, uuid5
@@ -85,10 +86,17 @@ class CheckpointUploads:
         checkpoint_id = str(uuid5(NAMESPACE_OID, f"visionmesh/{self._spec.run_id}/{ordinal}"))
         prefix = keys.checkpoint_prefix(self._spec.project_id, self._spec.job_id, checkpoint_id)
         folder = self._folder.path / local.folder
+        images_key = keys.validation_images(self._spec.project_id, self._spec.job_id, checkpoint_id)
+        images_path = self._folder.path / local.validation_images if local.validation_images else None
+
+        def upload(
+            store: ObjectStore,
+        ) -> tuple[list[checkpoint_pb2.CheckpointFile], checkpoint_pb2.StoredObject | None]:
+            files = _upload(store, folder, prefix)
+            return files, _upload_object(store, images_path, images_key) if images_path is not None else None
+
         try:
-            files = await self._store.call(
-                f"the checkpoint of epoch {local.epoch}", lambda store: _upload(store, folder, prefix)
-            )
+            files, images = await self._store.call(f"the checkpoint of epoch {local.epoch}", upload)
         except (OSError, ObjectMismatch, ObjectNotFound, InvalidKey) as error:
             raise CheckpointLost(f"The checkpoint of epoch {local.epoch} could not be published: {error}") from error
         value = local.metrics.get(self._spec.primary_metric)
@@ -105,6 +113,7 @@ class CheckpointUploads:
             # Without the metric only the training can know.
             is_best=local.is_best if value is None else self._beats_best(value),
             resumable=any(file.name == RESUMABLE_FILE for file in files),
+            validation_images=images,
             create_time=event.time,
         )
         self._events.checkpoint(checkpoint)
@@ -121,6 +130,9 @@ class CheckpointUploads:
     def _remove(self, local: run_pb2.LocalCheckpoint) -> None:
         """Keep the run folder small. What cannot be removed now goes when the run has ended."""
         shutil.rmtree(self._folder.path / local.folder, ignore_errors=True)
+        if local.validation_images:
+            with suppress(OSError):
+                (self._folder.path / local.validation_images).unlink()
 
 
 def checkpoint_digest(files: list[checkpoint_pb2.CheckpointFile]) -> str:
@@ -135,10 +147,15 @@ def _upload(store: ObjectStore, folder: Path, prefix: str) -> list[checkpoint_pb
         raise FileNotFoundError(f"{folder} has no files")
     files: list[checkpoint_pb2.CheckpointFile] = []
     for path in paths:
-        key, size, sha256 = f"{prefix}{path.name}", path.stat().st_size, sha256_file(path)
-        store.put_file(key, path, sha256=sha256)
-        stored = store.stat(key)
-        if stored.size_bytes != size:
-            raise ObjectMismatch(key, f"{size} bytes", f"{stored.size_bytes} bytes")
-        files.append(checkpoint_pb2.CheckpointFile(name=path.name, size_bytes=size, sha256=sha256))
+        stored = _upload_object(store, path, f"{prefix}{path.name}")
+        files.append(checkpoint_pb2.CheckpointFile(name=path.name, size_bytes=stored.size_bytes, sha256=stored.sha256))
     return files
+
+
+def _upload_object(store: ObjectStore, path: Path, key: str) -> checkpoint_pb2.StoredObject:
+    size, sha256 = path.stat().st_size, sha256_file(path)
+    store.put_file(key, path, sha256=sha256)
+    stored = store.stat(key)
+    if stored.size_bytes != size:
+        raise ObjectMismatch(key, f"{size} bytes", f"{stored.size_bytes} bytes")
+    return checkpoint_pb2.StoredObject(storage_path=key, size_bytes=size, sha256=sha256)

@@ -143,6 +143,52 @@ class JobCalls(Connection):
 
         return pages(fetch)
 
+    def validation_results(self, job_id: str, *, epoch: int = 0) -> Iterator[event_pb2.ValidationResult]:
+        """Iterate what validations found, by epoch; with ``epoch`` only of that one."""
+
+        def fetch(token: str) -> tuple[Iterable[event_pb2.ValidationResult], str]:
+            request = training_pb2.ListValidationResultsRequest(
+                job_id=job_id, epoch=epoch, page_size=PAGE_SIZE, page_token=token
+            )
+            answer = self._unary(self._training.ListValidationResults, request)
+            return answer.results, answer.next_page_token
+
+        return pages(fetch)
+
+    def best_epoch(self, job_id: str) -> int:
+        """Epoch of a job's best checkpoint; 0 before the first."""
+        request = training_pb2.ListValidationResultsRequest(job_id=job_id, page_size=1)
+        return self._unary(self._training.ListValidationResults, request).best_epoch
+
+    def validation_images(
+        self,
+        job_id: str,
+        *,
+        checkpoint_id: str = "",
+        correct: bool | None = None,
+        label: str = "",
+        predicted_label: str = "",
+        order: training_pb2.ValidationImageOrder = training_pb2.VALIDATION_IMAGE_ORDER_UNSPECIFIED,
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[training_pb2.ValidationImage]:
+        """Iterate what the best checkpoint, or the one named, said of the validation images that meet every filter."""
+
+        def fetch(token: str) -> tuple[Iterable[training_pb2.ValidationImage], str]:
+            request = training_pb2.ListValidationImagesRequest(
+                job_id=job_id,
+                checkpoint_id=checkpoint_id,
+                correct=correct,
+                label=label,
+                predicted_label=predicted_label,
+                order=order,
+                page_size=page_size,
+                page_token=token,
+            )
+            answer = self._unary(self._training.ListValidationImages, request)
+            return answer.images, answer.next_page_token
+
+        return pages(fetch)
+
     @cached_property
     def _training(self) -> training_service_pb2_grpc.TrainingServiceStub:
         return training_service_pb2_grpc.TrainingServiceStub(self._channel)

@@ -8,6 +8,7 @@ import typer
 
 from visionmesh.cli.command import command
 from visionmesh.cli.job_create import create
+from visionmesh.cli.job_validation import images, validation
 from visionmesh.cli.job_view import STATE, JobView, failure_text, state_text
 from visionmesh.cli.job_watch import announce, follow_to_end
 from visionmesh.cli.session import Session
@@ -43,6 +44,18 @@ def group() -> typer.Typer:
     )(watch)
     command(app, "metrics", examples="visionmesh jobs metrics JOB\nvisionmesh jobs metrics JOB --json")(metrics)
     command(app, "logs", examples="visionmesh jobs logs JOB\nvisionmesh jobs logs JOB --follow")(logs)
+    command(
+        app,
+        "validation",
+        examples="visionmesh jobs validation JOB\nvisionmesh jobs validation JOB --epoch 3\n"
+        "visionmesh jobs validation JOB --all --json",
+    )(validation)
+    command(
+        app,
+        "images",
+        examples="visionmesh jobs images JOB --wrong --sort largest_loss_first\n"
+        "visionmesh jobs images JOB --label cat --predicted dog --limit 0 --json",
+    )(images)
     command(app, "checkpoints", examples="visionmesh jobs checkpoints JOB")(checkpoints)
     return app
 

@@ -19,8 +19,18 @@ class CheckpointFile(_message.Message):
     sha256: str
     def __init__(self, name: _Optional[str] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
 
+class StoredObject(_message.Message):
+    __slots__ = ("storage_path", "size_bytes", "sha256")
+    STORAGE_PATH_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    storage_path: str
+    size_bytes: int
+    sha256: str
+    def __init__(self, storage_path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
+
 class Checkpoint(_message.Message):
-    __slots__ = ("id", "job_id", "run_id", "epoch", "metrics", "files", "storage_path", "size_bytes", "digest", "is_best", "resumable", "create_time")
+    __slots__ = ("id", "job_id", "run_id", "epoch", "metrics", "files", "storage_path", "size_bytes", "digest", "is_best", "resumable", "create_time", "validation_images")
     class MetricsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +50,7 @@ class Checkpoint(_message.Message):
     IS_BEST_FIELD_NUMBER: _ClassVar[int]
     RESUMABLE_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    VALIDATION_IMAGES_FIELD_NUMBER: _ClassVar[int]
     id: str
     job_id: str
     run_id: str
@@ -52,4 +63,5 @@ class Checkpoint(_message.Message):
     is_best: bool
     resumable: bool
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., job_id: _Optional[str] = ..., run_id: _Optional[str] = ..., epoch: _Optional[int] = ..., metrics: _Optional[_Mapping[str, float]] = ..., files: _Optional[_Iterable[_Union[CheckpointFile, _Mapping]]] = ..., storage_path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., digest: _Optional[str] = ..., is_best: _Optional[bool] = ..., resumable: _Optional[bool] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    validation_images: StoredObject
+    def __init__(self, id: _Optional[str] = ..., job_id: _Optional[str] = ..., run_id: _Optional[str] = ..., epoch: _Optional[int] = ..., metrics: _Optional[_Mapping[str, float]] = ..., files: _Optional[_Iterable[_Union[CheckpointFile, _Mapping]]] = ..., storage_path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., digest: _Optional[str] = ..., is_best: _Optional[bool] = ..., resumable: _Optional[bool] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., validation_images: _Optional[_Union[StoredObject, _Mapping]] = ...) -> None: ...

@@ -57,6 +57,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_JOB_IN_USE: _ClassVar[ErrorReason]
     ERROR_REASON_DATABASE_UNAVAILABLE: _ClassVar[ErrorReason]
     ERROR_REASON_OBJECT_STORE_UNAVAILABLE: _ClassVar[ErrorReason]
+    ERROR_REASON_VALIDATION_IMAGES_NOT_KEPT: _ClassVar[ErrorReason]
 TASK_TYPE_UNSPECIFIED: TaskType
 TASK_TYPE_IMAGE_CLASSIFICATION: TaskType
 TASK_TYPE_OBJECT_DETECTION: TaskType
@@ -102,6 +103,7 @@ ERROR_REASON_SUPERSEDED: ErrorReason
 ERROR_REASON_JOB_IN_USE: ErrorReason
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason
 ERROR_REASON_OBJECT_STORE_UNAVAILABLE: ErrorReason
+ERROR_REASON_VALIDATION_IMAGES_NOT_KEPT: ErrorReason
 
 class Failure(_message.Message):
     __slots__ = ("reason", "message", "metadata")

@@ -28,12 +28,23 @@ class JobOrder(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     JOB_ORDER_UNSPECIFIED: _ClassVar[JobOrder]
     JOB_ORDER_NEWEST_FIRST: _ClassVar[JobOrder]
     JOB_ORDER_OLDEST_FIRST: _ClassVar[JobOrder]
+
+class ValidationImageOrder(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VALIDATION_IMAGE_ORDER_UNSPECIFIED: _ClassVar[ValidationImageOrder]
+    VALIDATION_IMAGE_ORDER_PATH: _ClassVar[ValidationImageOrder]
+    VALIDATION_IMAGE_ORDER_LARGEST_LOSS_FIRST: _ClassVar[ValidationImageOrder]
+    VALIDATION_IMAGE_ORDER_SMALLEST_LOSS_FIRST: _ClassVar[ValidationImageOrder]
 METRIC_MODE_UNSPECIFIED: MetricMode
 METRIC_MODE_MAX: MetricMode
 METRIC_MODE_MIN: MetricMode
 JOB_ORDER_UNSPECIFIED: JobOrder
 JOB_ORDER_NEWEST_FIRST: JobOrder
 JOB_ORDER_OLDEST_FIRST: JobOrder
+VALIDATION_IMAGE_ORDER_UNSPECIFIED: ValidationImageOrder
+VALIDATION_IMAGE_ORDER_PATH: ValidationImageOrder
+VALIDATION_IMAGE_ORDER_LARGEST_LOSS_FIRST: ValidationImageOrder
+VALIDATION_IMAGE_ORDER_SMALLEST_LOSS_FIRST: ValidationImageOrder
 
 class TrainingJobSpec(_message.Message):
     __slots__ = ("project_id", "session_id", "experiment_name", "tags", "notes", "framework", "model_name", "task_type", "dataset_id", "epochs", "batch_size", "learning_rate", "image_size", "pretrained", "seed", "advanced_config", "priority", "max_restarts", "primary_metric", "primary_metric_mode")
@@ -420,32 +431,38 @@ class ListValidationResultsRequest(_message.Message):
     def __init__(self, job_id: _Optional[str] = ..., epoch: _Optional[int] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListValidationResultsResponse(_message.Message):
-    __slots__ = ("results", "class_names", "next_page_token", "total_size")
+    __slots__ = ("results", "class_names", "next_page_token", "total_size", "best_epoch")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     CLASS_NAMES_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     TOTAL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    BEST_EPOCH_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[_event_pb2.ValidationResult]
     class_names: _containers.RepeatedScalarFieldContainer[str]
     next_page_token: str
     total_size: int
-    def __init__(self, results: _Optional[_Iterable[_Union[_event_pb2.ValidationResult, _Mapping]]] = ..., class_names: _Optional[_Iterable[str]] = ..., next_page_token: _Optional[str] = ..., total_size: _Optional[int] = ...) -> None: ...
+    best_epoch: int
+    def __init__(self, results: _Optional[_Iterable[_Union[_event_pb2.ValidationResult, _Mapping]]] = ..., class_names: _Optional[_Iterable[str]] = ..., next_page_token: _Optional[str] = ..., total_size: _Optional[int] = ..., best_epoch: _Optional[int] = ...) -> None: ...
 
 class ListValidationImagesRequest(_message.Message):
-    __slots__ = ("job_id", "checkpoint_id", "correct", "label", "page_size", "page_token")
+    __slots__ = ("job_id", "checkpoint_id", "correct", "label", "page_size", "page_token", "predicted_label", "order")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_ID_FIELD_NUMBER: _ClassVar[int]
     CORRECT_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    PREDICTED_LABEL_FIELD_NUMBER: _ClassVar[int]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     checkpoint_id: str
     correct: bool
     label: str
     page_size: int
     page_token: str
-    def __init__(self, job_id: _Optional[str] = ..., checkpoint_id: _Optional[str] = ..., correct: _Optional[bool] = ..., label: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    predicted_label: str
+    order: ValidationImageOrder
+    def __init__(self, job_id: _Optional[str] = ..., checkpoint_id: _Optional[str] = ..., correct: _Optional[bool] = ..., label: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., predicted_label: _Optional[str] = ..., order: _Optional[_Union[ValidationImageOrder, str]] = ...) -> None: ...
 
 class LabelScore(_message.Message):
     __slots__ = ("label", "label_id", "confidence")
@@ -472,11 +489,15 @@ class ValidationImage(_message.Message):
     def __init__(self, path: _Optional[str] = ..., label: _Optional[str] = ..., predictions: _Optional[_Iterable[_Union[LabelScore, _Mapping]]] = ..., correct: _Optional[bool] = ..., loss: _Optional[float] = ...) -> None: ...
 
 class ListValidationImagesResponse(_message.Message):
-    __slots__ = ("images", "next_page_token", "total_size")
+    __slots__ = ("images", "next_page_token", "total_size", "checkpoint_id", "epoch")
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     TOTAL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     images: _containers.RepeatedCompositeFieldContainer[ValidationImage]
     next_page_token: str
     total_size: int
-    def __init__(self, images: _Optional[_Iterable[_Union[ValidationImage, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_size: _Optional[int] = ...) -> None: ...
+    checkpoint_id: str
+    epoch: int
+    def __init__(self, images: _Optional[_Iterable[_Union[ValidationImage, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_size: _Optional[int] = ..., checkpoint_id: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...

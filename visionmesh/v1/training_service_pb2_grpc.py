@@ -225,14 +225,16 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListValidationResults(self, request, context):
-        """Lists what validations found. Reasons: NOT_SERVED_YET.
+        """Lists what validations found, by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST, and STORAGE_CORRUPT where a
+        matrix is counted from images.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListValidationImages(self, request, context):
-        """Lists what a model said of single validation images. Reasons: NOT_SERVED_YET.
+        """Lists what a model said of single validation images. Reasons: JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT,
+        VALIDATION_IMAGES_NOT_KEPT, STORAGE_CORRUPT, INVALID_REQUEST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -71,9 +71,13 @@ class TrainingServiceStub:
     DownloadCheckpoint: _grpc.UnaryStreamMultiCallable[_training_pb2.DownloadCheckpointRequest, _training_pb2.DownloadCheckpointResponse]
     """Streams a file of a checkpoint. Reasons: NOT_SERVED_YET."""
     ListValidationResults: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListValidationResultsRequest, _training_pb2.ListValidationResultsResponse]
-    """Lists what validations found. Reasons: NOT_SERVED_YET."""
+    """Lists what validations found, by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST, and STORAGE_CORRUPT where a
+    matrix is counted from images.
+    """
     ListValidationImages: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListValidationImagesRequest, _training_pb2.ListValidationImagesResponse]
-    """Lists what a model said of single validation images. Reasons: NOT_SERVED_YET."""
+    """Lists what a model said of single validation images. Reasons: JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT,
+    VALIDATION_IMAGES_NOT_KEPT, STORAGE_CORRUPT, INVALID_REQUEST.
+    """
 
 @_typing.type_check_only
 class TrainingServiceAsyncStub(TrainingServiceStub):
@@ -118,9 +122,13 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     DownloadCheckpoint: _aio.UnaryStreamMultiCallable[_training_pb2.DownloadCheckpointRequest, _training_pb2.DownloadCheckpointResponse]  # type: ignore[assignment]
     """Streams a file of a checkpoint. Reasons: NOT_SERVED_YET."""
     ListValidationResults: _aio.UnaryUnaryMultiCallable[_training_pb2.ListValidationResultsRequest, _training_pb2.ListValidationResultsResponse]  # type: ignore[assignment]
-    """Lists what validations found. Reasons: NOT_SERVED_YET."""
+    """Lists what validations found, by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST, and STORAGE_CORRUPT where a
+    matrix is counted from images.
+    """
     ListValidationImages: _aio.UnaryUnaryMultiCallable[_training_pb2.ListValidationImagesRequest, _training_pb2.ListValidationImagesResponse]  # type: ignore[assignment]
-    """Lists what a model said of single validation images. Reasons: NOT_SERVED_YET."""
+    """Lists what a model said of single validation images. Reasons: JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT,
+    VALIDATION_IMAGES_NOT_KEPT, STORAGE_CORRUPT, INVALID_REQUEST.
+    """
 
 class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
     """Training: jobs, their events, metrics, logs and checkpoints."""
@@ -252,7 +260,9 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.ListValidationResultsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.ListValidationResultsResponse, _abc.Awaitable[_training_pb2.ListValidationResultsResponse]]:
-        """Lists what validations found. Reasons: NOT_SERVED_YET."""
+        """Lists what validations found, by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST, and STORAGE_CORRUPT where a
+        matrix is counted from images.
+        """
 
     @_abc_1.abstractmethod
     def ListValidationImages(
@@ -260,6 +270,8 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.ListValidationImagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.ListValidationImagesResponse, _abc.Awaitable[_training_pb2.ListValidationImagesResponse]]:
-        """Lists what a model said of single validation images. Reasons: NOT_SERVED_YET."""
+        """Lists what a model said of single validation images. Reasons: JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT,
+        VALIDATION_IMAGES_NOT_KEPT, STORAGE_CORRUPT, INVALID_REQUEST.
+        """
 
 def add_TrainingServiceServicer_to_server(servicer: TrainingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -164,8 +164,6 @@ async def test_what_is_not_served_says_so(ada: JobClient) -> None:
     calls: list[Awaitable[object]] = [
         stub.UpdateJob(training_pb2.UpdateJobRequest(job_id=job_id), metadata=metadata),
         stub.DeleteJob(training_pb2.DeleteJobRequest(job_id=job_id), metadata=metadata),
-        stub.ListValidationResults(training_pb2.ListValidationResultsRequest(job_id=job_id), metadata=metadata),
-        stub.ListValidationImages(training_pb2.ListValidationImagesRequest(job_id=job_id), metadata=metadata),
         stub.DownloadCheckpoint(training_pb2.DownloadCheckpointRequest(job_id=job_id), metadata=metadata).read(),
     ]
     for call in calls:

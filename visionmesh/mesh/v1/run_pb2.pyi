@@ -93,7 +93,7 @@ class RunEnd(_message.Message):
     def __init__(self, outcome: _Optional[_Union[_event_pb2.AttemptOutcome, str]] = ..., failure: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ...) -> None: ...
 
 class LocalCheckpoint(_message.Message):
-    __slots__ = ("epoch", "folder", "is_best", "metrics")
+    __slots__ = ("epoch", "folder", "is_best", "metrics", "validation_images")
     class MetricsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -105,11 +105,13 @@ class LocalCheckpoint(_message.Message):
     FOLDER_FIELD_NUMBER: _ClassVar[int]
     IS_BEST_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
+    VALIDATION_IMAGES_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     folder: str
     is_best: bool
     metrics: _containers.ScalarMap[str, float]
-    def __init__(self, epoch: _Optional[int] = ..., folder: _Optional[str] = ..., is_best: _Optional[bool] = ..., metrics: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    validation_images: str
+    def __init__(self, epoch: _Optional[int] = ..., folder: _Optional[str] = ..., is_best: _Optional[bool] = ..., metrics: _Optional[_Mapping[str, float]] = ..., validation_images: _Optional[str] = ...) -> None: ...
 
 class RunEvent(_message.Message):
     __slots__ = ("source", "source_sequence", "time", "preparation", "training_start", "progress", "metric", "log", "checkpoint", "validation", "end", "local_checkpoint")

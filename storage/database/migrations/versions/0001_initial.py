@@ -152,6 +152,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("is_best", sa.Boolean(), nullable=False),
         sa.Column("resumable", sa.Boolean(), nullable=False),
+        sa.Column("validation_images", sa.Text(), nullable=True),
         sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["training_jobs.id"], name="fk_checkpoints_job_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name="pk_checkpoints"),
