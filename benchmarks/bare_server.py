@@ -14,22 +14,26 @@ import grpc
 
 from benchmarks.worker import answer
 from rpc.process import loop_factory
-from visionmesh.v1 import training_pb2, training_service_pb2_grpc
+from rpc.server import service_name
+from visionmesh.v1 import training_pb2, training_service_pb2
 
-
-class BareServicer(training_service_pb2_grpc.TrainingServiceServicer):
-    """Knows one answer."""
-
-    def __init__(self, encoded: bytes) -> None:
-        self._answer = training_pb2.GetJobResponse.FromString(encoded)
-
-    async def GetJob(self, request: training_pb2.GetJobRequest, context: Any) -> training_pb2.GetJobResponse:
-        return self._answer
+SERVICE = service_name(training_service_pb2.DESCRIPTOR)
 
 
 async def _serve(encoded: bytes) -> None:
+    job = training_pb2.GetJobResponse.FromString(encoded)
+
+    async def get_job(request: training_pb2.GetJobRequest, context: Any) -> training_pb2.GetJobResponse:
+        return job
+
+    # As the generated code registers a method.
+    handler = grpc.unary_unary_rpc_method_handler(
+        get_job,
+        request_deserializer=training_pb2.GetJobRequest.FromString,
+        response_serializer=training_pb2.GetJobResponse.SerializeToString,
+    )
     server = grpc.aio.server()
-    training_service_pb2_grpc.add_TrainingServiceServicer_to_server(BareServicer(encoded), server)
+    server.add_registered_method_handlers(SERVICE, {"GetJob": handler})
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     answer(f"127.0.0.1:{port}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from benchmarks.agent_process import TOKEN_VARIABLE
@@ -37,9 +38,8 @@ def measure(options: Options) -> Sequence[Report]:
                     variables={TOKEN_VARIABLE: gateway.mesh_token},
                 )
                 agents[name].append(open_.enter_context(worker))
-        found = in_turns(
-            options.runs, {name: lambda workers=workers: _rate(workers, events) for name, workers in agents.items()}
-        )
+        sides_of = {name: partial(_rate, workers, events) for name, workers in agents.items()}
+        found = in_turns(options.runs, sides_of)
     sides = {name: Series(name, "events/s", values) for name, values in found.items()}
     return [
         Report(
@@ -59,7 +59,7 @@ def _rate(agents: Sequence[Worker], events: int) -> float:
         agent.ask(do="fill", count=events)
     for agent in agents:
         agent.tell(do="publish")
-    times = [agent.answer() for agent in agents]
+    times: list[tuple[float, float]] = [agent.answer() for agent in agents]
     return len(agents) * events / (max(ended for _, ended in times) - min(began for began, _ in times))
 
 

@@ -1,5 +1,7 @@
-"""Predicting in process, as a script does that has the checkpoint: ``python -m benchmarks.local_prediction WEIGHTS IMAGE
-THREADS``. The model is eager torch, prepared as the checkpoint's own description says. Commands:
+"""Predicting in process, as a script does that has the checkpoint.
+
+``python -m benchmarks.local_prediction WEIGHTS IMAGE THREADS``. The model is eager torch, prepared as the checkpoint's
+own description says. Commands, by lines of JSON (``benchmarks.worker``):
 
 answer  predict once; answers label → confidence
 times  predict ``count`` times, one after the other; answers the seconds of each

@@ -102,7 +102,7 @@ def in_turns(runs: int, sides: Mapping[str, Callable[[], Any]]) -> dict[str, lis
     """
     results: dict[str, list[Any]] = {name: [] for name in sides}
     for number in range(1, runs + 1):
-        order = list(sides) if number % 2 else [*reversed(sides)]
+        order = list(sides) if number % 2 else list(sides)[::-1]
         for name in order:
             with stage(f"run {number} of {runs}: {name}"):
                 results[name].append(sides[name]())

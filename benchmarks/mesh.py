@@ -33,9 +33,7 @@ def mesh_with(folder: Path, variables: Mapping[str, str]) -> Iterator[Client]:
         mesh.stop()
 
 
-def upload(
-    client: Client, folder: Path, format: dataset_pb2.DatasetFormat = dataset_pb2.DATASET_FORMAT_DICE
-) -> str:
+def upload(client: Client, folder: Path, format: dataset_pb2.DatasetFormat = dataset_pb2.DATASET_FORMAT_DICE) -> str:
     """Upload a folder, wait until it is READY, and give the dataset's id."""
     with stage("uploading and analysing images"):
         dataset = client.wait_for_dataset(client.upload_folder(folder, format=format).id)

@@ -12,8 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.mesh import mesh_with, upload
 from benchmarks.measure import Options, Report, Series, in_turns, main, ratio
+from benchmarks.mesh import mesh_with, upload
 from benchmarks.pictures import write_digits
 from benchmarks.worker import HOME, environment, thread_variables
 from visionmesh.calls.registry import to_struct

@@ -61,7 +61,9 @@ def measure(options: Options) -> Sequence[Report]:
     ]
 
 
-def _rate(address: str, token: str, request: training_pb2.GetJobRequest, seconds: float, pid: int) -> tuple[float, float]:
+def _rate(
+    address: str, token: str, request: training_pb2.GetJobRequest, seconds: float, pid: int
+) -> tuple[float, float]:
     """Calls per second, and seconds of the server's processor time per call."""
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_load(address, token, request, seconds, psutil.Process(pid)))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -56,7 +57,7 @@ def measure(options: Options) -> Sequence[Report]:
             place.agent.ask(do="follow")
             for watchers in WATCHERS:
                 side = f"{name}, {watchers} watcher{'s' * (watchers > 1)}"
-                sides[side] = lambda place=place, watchers=watchers: _latencies(place, watchers, events)
+                sides[side] = partial(_latencies, place, watchers, events)
         found = in_turns(options.runs, sides)
     series = {
         f"{side}: p{percent}": Series(
@@ -75,8 +76,10 @@ def measure(options: Options) -> Sequence[Report]:
             "their own; the watchers share one asyncio process, so that the last of 100 also waits for 99 others to be "
             f"read. An agent looks into its spool ten times a second, which is most of the median.",
             [*series.values()],
-            [ratio(f"{name}: p50 of 100 watchers / of 1", series[f"{name}, {many}"], series[f"{name}, {few}"])
-             for name in urls],
+            [
+                ratio(f"{name}: p50 of 100 watchers / of 1", series[f"{name}, {many}"], series[f"{name}, {few}"])
+                for name in urls
+            ],
         )
     ]
 
