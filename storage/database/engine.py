@@ -6,7 +6,7 @@ import asyncio
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ from storage.database.connections import (
     sqlite_writer,
 )
 from storage.database.errors import DatabaseLocked, DatabaseUnavailable
+from storage.database.threads import RelayedThreads
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -33,8 +34,8 @@ log = structlog.get_logger(__name__)
 class Database:
     """One database, used from one event loop.
 
-    Rows that ``work`` returns are detached and stay readable. SQLite gets one writing thread and ``pool_size`` reading
-    ones; PostgreSQL gets ``pool_size`` threads and connections for both.
+    Rows that ``work`` returns are detached and stay readable. SQLite gets one writing thread and up to
+    ``pool_size`` reading ones; PostgreSQL gets ``pool_size`` threads and connections for both.
     """
 
     def __init__(self, url: str, *, pool_size: int = 5, statement_timeout_seconds: float = 30.0) -> None:
@@ -44,12 +45,15 @@ class Database:
         """
         self._url = parse_url(url)
         self._lock: int | None = None
-        self._reads = ThreadPoolExecutor(pool_size, thread_name_prefix="database")
+        self._reads: Executor
+        self._writes: Executor
         if is_sqlite(self._url):
+            self._reads = RelayedThreads(pool_size, "database")
             self._reader = sqlite_readers(self._url, pool_size)
             self._writer = sqlite_writer(self._url)
             self._writes = ThreadPoolExecutor(1, thread_name_prefix="database-writer")
         else:
+            self._reads = ThreadPoolExecutor(pool_size, thread_name_prefix="database")
             self._writer = postgresql_engine(self._url, pool_size, statement_timeout_seconds)
             self._reader = self._writer.execution_options(postgresql_readonly=True)
             self._writes = self._reads
