@@ -4,14 +4,17 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 MARK := $(VENV)/.visionmesh-managed
 STAMP := $(VENV)/.visionmesh-installed
-CODE := visionmesh rpc gateway storage trainer trainer_timm tests examples
+CODE := visionmesh rpc gateway storage trainer trainer_timm tests benchmarks examples
 BASELINE := protos/baseline.binpb
+# Of `make bench`: names of benchmarks (all without), and their options.
+BENCH ?=
+OPTIONS ?= --quick
 
 # Tools are called by path; programs that look for a sibling (protoc plugins, grpcurl) find it on PATH.
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up test lint ruff types walls contract format protos protos-check counts protos-baseline clean
+.PHONY: help env demo up test bench lint ruff types walls contract format protos protos-check counts protos-baseline clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +47,9 @@ up: env ## Start gateway and trainers on this machine (Ctrl-C stops them)
 
 test: env ## Run the tests
 	$(BIN)/pytest
+
+bench: env ## Measure, small and quick (BENCH=prediction: one alone; OPTIONS=: in full, for figures)
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m benchmarks $(BENCH) $(OPTIONS)
 
 lint: ruff types walls contract ## Run every check that is no test
 

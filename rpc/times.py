@@ -6,14 +6,16 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def to_timestamp(time: datetime | None) -> Timestamp | None:
     """A timestamp of an aware datetime; None stays None, which leaves a field unset."""
     if time is None:
         return None
-    stamp = Timestamp()
-    stamp.FromDatetime(time.astimezone(UTC))
-    return stamp
+    # Not FromDatetime: it takes several times as long, and a job has six times.
+    since = time - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
 
 
 def from_timestamp(stamp: Timestamp) -> datetime:

@@ -78,12 +78,13 @@ def _end_line(end: run_pb2.RunEnd) -> str:
 
 
 class _Projection:
-    """Applies a stretch of events; changes of the job's columns are gathered and written once."""
+    """Applies a stretch of events; metrics and changes of the job's columns are gathered and written once."""
 
     def __init__(self, transaction: JobTransaction, run_id: str) -> None:
         self._transaction = transaction
         self._run_id = run_id
         self._changes: dict[str, Any] = {}
+        self._metrics: list[Metric] = []
 
     def apply(self, event: run_pb2.RunEvent, sequence: int) -> None:
         """Apply one event that was stored under ``sequence``."""
@@ -95,6 +96,9 @@ class _Projection:
 
     def finish(self) -> None:
         """Write what was gathered."""
+        # A statement for each metric would be most of what a batch costs.
+        MetricRepository(self._transaction.session).put_all(self._metrics)
+        self._metrics = []
         if self._changes:
             self._transaction.update(**self._changes)
             self._changes = {}
@@ -114,7 +118,7 @@ class _Projection:
     def _metric(self, event: run_pb2.RunEvent, sequence: int) -> None:
         point = event.metric
         job = self._transaction.job
-        MetricRepository(self._transaction.session).put(
+        self._metrics.append(
             Metric(
                 job_id=job.id,
                 epoch=point.epoch,

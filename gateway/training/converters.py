@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from google.protobuf import json_format
-
 from gateway.enums import DATASET_FORMATS, JOB_STATES, METRIC_MODES, TASK_TYPES
 from rpc.times import to_timestamp
 from storage.database.tables import Checkpoint, Metric, TrainingJob, ValidationResult
@@ -89,7 +87,7 @@ def job_message(job: TrainingJob) -> training_pb2.TrainingJob:
         end_time=to_timestamp(job.end_time),
         contact_lost_time=to_timestamp(job.contact_lost_time),
     )
-    json_format.ParseDict(job.advanced_config, message.advanced_config)
+    message.advanced_config.update(job.advanced_config)
     return message
 
 

@@ -8,12 +8,15 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import bindparam, delete, or_, select
 from sqlalchemy.orm import Session
 
 from storage.database.pages import Page, fetch_page
 from storage.database.statements import has_tags, matches_text, update_one
 from storage.database.tables import Event, Run, SourcePosition, TrainingJob, now
+
+# Made once: every call about a job begins with it, and building it costs as much as running it.
+_OWNED = select(TrainingJob).where(TrainingJob.id == bindparam("job_id"), TrainingJob.user_id == bindparam("user_id"))
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class JobRepository:
 
     def owned(self, job_id: str, user_id: str) -> TrainingJob | None:
         """The job, if the user owns it."""
-        return self._session.scalar(select(TrainingJob).where(TrainingJob.id == job_id, TrainingJob.user_id == user_id))
+        return self._session.scalar(_OWNED, {"job_id": job_id, "user_id": user_id})
 
     def list(
         self, user_id: str, filters: JobFilter, newest_first: bool, page_size: int, page_token: str

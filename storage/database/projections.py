@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from storage.database.pages import Page, encode_page_token, fetch_page
-from storage.database.statements import insert_new, upsert
+from storage.database.statements import insert_new, upsert, upsert_all
 from storage.database.tables import Checkpoint, Metric, ValidationResult
 
 
@@ -23,6 +23,10 @@ class MetricRepository:
     def put(self, metric: Metric) -> Metric:
         """Stores the metrics of a step; those of the same job, epoch and step are replaced."""
         return upsert(self._session, metric)
+
+    def put_all(self, metrics: Iterable[Metric]) -> None:
+        """What ``put`` does, on many at once, each with all its columns set; of one step the last counts."""
+        upsert_all(self._session, Metric, {(metric.job_id, metric.epoch, metric.step): metric for metric in metrics})
 
     def list(self, job_id: str, page_size: int, page_token: str) -> Page[Metric]:
         """The metrics of a job by epoch and step. Raises InvalidPageToken."""

@@ -41,6 +41,24 @@ async def test_a_repeated_step_replaces_the_metric(database: Database, job_id: s
     assert await database.write(work) == [(1, 0, 0.8, None), (1, 10, 0.7, None)]
 
 
+async def test_many_metrics_at_once_are_stored_as_one_after_the_other(database: Database, job_id: str) -> None:
+    def points(*places: tuple[int, int, float | None]) -> list[Metric]:
+        shared: dict[str, object] = {"accuracy": None, "extra_metrics": {"f1": 0.5}}
+        return [metric(job_id, epoch, step, loss=loss, **shared) for epoch, step, loss in places]
+
+    def work(session: Session) -> None:
+        metrics = MetricRepository(session)
+        metrics.put_all([])
+        metrics.put_all(points((1, 0, 0.9), (1, 10, 0.8), (2, 0, 0.7)))
+        # Steps that are there already, and one twice in the same batch.
+        metrics.put_all(points((2, 0, 0.6), (1, 10, 0.5), (3, 0, 0.4), (3, 0, None)))
+
+    await database.write(work)
+    stored = await database.read(lambda session: MetricRepository(session).all(job_id))
+    assert [(row.epoch, row.step, row.loss) for row in stored] == [(1, 0, 0.9), (1, 10, 0.5), (2, 0, 0.6), (3, 0, None)]
+    assert all(row.extra_metrics == {"f1": 0.5} for row in stored)
+
+
 async def test_metrics_come_in_pages(database: Database, job_id: str) -> None:
     places = [(epoch, step) for epoch in (1, 2) for step in (0, 5, 9)]
 

@@ -1,0 +1,1 @@
+"""What the mesh costs, measured against the same work done without it."""

@@ -1,0 +1,81 @@
+"""Predicting in process, as a script does that has the checkpoint.
+
+``python -m benchmarks.local_prediction WEIGHTS IMAGE THREADS``. The model is eager torch, prepared as the checkpoint's
+own description says. Commands, by lines of JSON (``benchmarks.worker``):
+
+answer  predict once; answers label → confidence
+times  predict ``count`` times, one after the other; answers the seconds of each
+rate    predict for ``seconds``; answers predictions per second
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from PIL import Image
+from safetensors import safe_open
+from timm.data.transforms_factory import create_transform
+
+from benchmarks.worker import serve
+
+TOP = 5
+
+
+class Classifier:
+    """A timm model from a checkpoint's ``weights.safetensors``."""
+
+    def __init__(self, weights: Path, threads: int) -> None:
+        torch.set_num_threads(threads)
+        with safe_open(weights, framework="pt") as file:
+            about = json.loads(file.metadata()["visionmesh"])
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        self._labels: list[str] = about["class_names"]
+        self._model = timm.create_model(about["model_name"], num_classes=len(self._labels)).eval()
+        self._model.load_state_dict(state)
+        prepared = about["preprocessing"]
+        size = prepared["image_size"]
+        self._transform = create_transform(
+            input_size=(3, size, size),
+            interpolation=prepared["interpolation"],
+            mean=tuple(prepared["mean"]),
+            std=tuple(prepared["std"]),
+            crop_pct=prepared["crop_pct"],
+            crop_mode=prepared["crop_mode"],
+        )
+
+    def predict(self, encoded: bytes) -> dict[str, float]:
+        image = Image.open(io.BytesIO(encoded)).convert("RGB")
+        with torch.inference_mode():
+            chances = self._model(self._transform(image).unsqueeze(0))[0].softmax(0)
+        values, places = chances.topk(min(TOP, len(self._labels)))
+        return {self._labels[place]: value for place, value in zip(places.tolist(), values.tolist(), strict=True)}
+
+
+def _handle(command: dict[str, Any], classifier: Classifier, image: bytes) -> Any:
+    if command["do"] == "answer":
+        return classifier.predict(image)
+    if command["do"] == "times":
+        times = []
+        for _ in range(command["count"]):
+            began = time.perf_counter()
+            classifier.predict(image)
+            times.append(time.perf_counter() - began)
+        return times
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < command["seconds"]:
+        classifier.predict(image)
+        count += 1
+    return count / (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    loaded, encoded = Classifier(Path(sys.argv[1]), int(sys.argv[3])), Path(sys.argv[2]).read_bytes()
+    loaded.predict(encoded)
+    serve(lambda command: _handle(command, loaded, encoded))

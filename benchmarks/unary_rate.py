@@ -1,0 +1,108 @@
+"""Calls of GetJob per second through the whole chain of a gateway (authentication, interceptors, a read of the
+database, conversion), against a bare grpc.aio handler that returns the same message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+import psutil
+
+from benchmarks.gateway_process import GatewayProcess
+from benchmarks.measure import Options, Report, Series, in_turns, main, ratio
+from benchmarks.records import running_job
+from benchmarks.worker import Worker
+from rpc.process import loop_factory
+from visionmesh.v1 import training_pb2, training_service_pb2_grpc
+
+TARGET = 0.6
+CALLERS = 16
+WARM_SECONDS = 0.5
+
+
+def measure(options: Options) -> Sequence[Report]:
+    seconds = 1.0 if options.quick else 5.0
+    with tempfile.TemporaryDirectory(prefix="visionmesh-bench-") as root:
+        folder = Path(root)
+        with GatewayProcess(folder) as gateway:
+            run = running_job(gateway.database_url)
+            request = training_pb2.GetJobRequest(job_id=run.job_id)
+            message = folder / "job.pb"
+            message.write_bytes(asyncio.run(_one(gateway.address, gateway.token, request)))
+            with Worker("benchmarks.bare_server", str(message)) as bare:
+                bare_address = str(bare.answer())
+                sides = {
+                    "bare handler": lambda: _rate(bare_address, "", request, seconds, bare.pid),
+                    "gateway": lambda: _rate(gateway.address, gateway.token, request, seconds, gateway.pid),
+                }
+                found = in_turns(options.runs, sides)
+    rates = {name: Series(name, "calls/s", [rate for rate, _ in values]) for name, values in found.items()}
+    costs = {
+        name: Series(f"{name}: processor time", "µs/call", [cost * 1e6 for _, cost in values])
+        for name, values in found.items()
+    }
+    return [
+        Report(
+            "GetJob: gateway against a bare handler",
+            f"{CALLERS} callers in one asyncio client process, each with one call at a time, for {seconds:g} s a run "
+            "after a warm-up; both servers run alone in their process, on the same event loop; the gateway reads "
+            "SQLite. Client and server share the processors. Processor time is the server's alone.",
+            [*rates.values(), *costs.values()],
+            [
+                ratio("gateway / bare", rates["gateway"], rates["bare handler"], TARGET),
+                ratio("processor time: gateway / bare", costs["gateway"], costs["bare handler"]),
+            ],
+        )
+    ]
+
+
+def _rate(
+    address: str, token: str, request: training_pb2.GetJobRequest, seconds: float, pid: int
+) -> tuple[float, float]:
+    """Calls per second, and seconds of the server's processor time per call."""
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(_load(address, token, request, seconds, psutil.Process(pid)))
+
+
+async def _load(
+    address: str, token: str, request: training_pb2.GetJobRequest, seconds: float, server: psutil.Process
+) -> tuple[float, float]:
+    metadata = (("authorization", f"Bearer {token}"),)
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = training_service_pb2_grpc.TrainingServiceStub(channel)
+        ends = 0.0
+
+        async def call() -> int:
+            count = 0
+            while time.perf_counter() < ends:
+                await stub.GetJob(request, metadata=metadata)
+                count += 1
+            return count
+
+        ends = time.perf_counter() + WARM_SECONDS
+        await asyncio.gather(*(call() for _ in range(CALLERS)))
+        used, began = _processor_seconds(server), time.perf_counter()
+        ends = began + seconds
+        calls = sum(await asyncio.gather(*(call() for _ in range(CALLERS))))
+        return calls / (time.perf_counter() - began), (_processor_seconds(server) - used) / calls
+
+
+async def _one(address: str, token: str, request: training_pb2.GetJobRequest) -> bytes:
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = training_service_pb2_grpc.TrainingServiceStub(channel)
+        answer = await stub.GetJob(request, metadata=(("authorization", f"Bearer {token}"),))
+    return answer.SerializeToString()
+
+
+def _processor_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+if __name__ == "__main__":
+    main(__doc__ or "", measure)

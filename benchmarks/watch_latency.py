@@ -1,0 +1,135 @@
+"""How long an event takes from a run's spool to a client, with 1 and with 100 watchers, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import grpc
+
+from benchmarks.agent_process import TOKEN_VARIABLE
+from benchmarks.databases import database_urls
+from benchmarks.gateway_process import GatewayProcess
+from benchmarks.measure import Options, Report, Series, in_turns, main, percentile, ratio
+from benchmarks.records import running_job
+from benchmarks.worker import Worker
+from rpc.process import loop_factory
+from visionmesh.v1 import training_pb2, training_service_pb2_grpc
+
+WATCHERS = (1, 100)
+# Clients rarely share a connection: here so many watchers do, as a page with several charts would.
+WATCHERS_PER_CHANNEL = 10
+EVENT_SECONDS = 0.15
+PATIENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """A gateway, a job that runs on it, and the job's agent."""
+
+    gateway: GatewayProcess
+    job_id: str
+    agent: Worker
+
+
+def measure(options: Options) -> Sequence[Report]:
+    events = 20 if options.quick else 100
+    with tempfile.TemporaryDirectory(prefix="visionmesh-bench-") as root, database_urls() as urls, ExitStack() as open_:
+        sides = {}
+        for name, url in urls.items():
+            gateway = open_.enter_context(GatewayProcess(Path(root) / name, url))
+            run = running_job(gateway.database_url)
+            worker = Worker(
+                "benchmarks.agent_process",
+                str(Path(root) / name / "run"),
+                run.job_id,
+                run.run_id,
+                gateway.mesh_address,
+                variables={TOKEN_VARIABLE: gateway.mesh_token},
+            )
+            place = Place(gateway, run.job_id, open_.enter_context(worker))
+            place.agent.ask(do="follow")
+            for watchers in WATCHERS:
+                side = f"{name}, {watchers} watcher{'s' * (watchers > 1)}"
+                sides[side] = partial(_latencies, place, watchers, events)
+        found = in_turns(options.runs, sides)
+    series = {
+        f"{side}: p{percent}": Series(
+            f"{side}: p{percent}", "ms", [1000 * percentile(run, percent) for run in found[side]]
+        )
+        for side in found
+        for percent in (50, 99)
+    }
+    few, many = (f"{count} watcher{'s' * (count > 1)}: p50" for count in WATCHERS)
+    return [
+        Report(
+            "From spool to watcher",
+            f"{events} metrics a run, one every {EVENT_SECONDS:g} s at irregular intervals; from the moment before a "
+            "metric is written (and synced) to the run's spool to the moment a client has read it from WatchJob, over "
+            "all events and watchers. The agent, its publisher and the gateway are the product's own, in processes of "
+            "their own; the watchers share one asyncio process, so that the last of 100 also waits for 99 others to be "
+            f"read. An agent looks into its spool ten times a second, which is most of the median.",
+            [*series.values()],
+            [
+                ratio(f"{name}: p50 of 100 watchers / of 1", series[f"{name}, {many}"], series[f"{name}, {few}"])
+                for name in urls
+            ],
+        )
+    ]
+
+
+def _latencies(place: Place, watchers: int, events: int) -> list[float]:
+    """Seconds from the spool to each watcher, of each event."""
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(_watch(place, watchers, events))
+
+
+async def _watch(place: Place, watchers: int, events: int) -> list[float]:
+    metadata = (("authorization", f"Bearer {place.gateway.token}"),)
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    channels = [
+        grpc.aio.insecure_channel(place.gateway.address, options=options)
+        for _ in range(-(-watchers // WATCHERS_PER_CHANNEL))
+    ]
+    stubs = [training_service_pb2_grpc.TrainingServiceStub(channel) for channel in channels]
+    job = (await stubs[0].GetJob(training_pb2.GetJobRequest(job_id=place.job_id), metadata=metadata)).job
+    request = training_pb2.WatchJobRequest(job_id=place.job_id, after_sequence=job.last_sequence)
+    opened = asyncio.Semaphore(0)
+    latencies: list[float] = []
+
+    async def watch(number: int) -> None:
+        seen = 0
+        async for answer in stubs[number % len(stubs)].WatchJob(request, metadata=metadata):
+            if not answer.HasField("event"):
+                continue
+            received = time.time_ns()
+            seen += 1
+            if seen == 1:
+                opened.release()  # the first is only to know that it watches
+                continue
+            latencies.append((received - answer.event.time.ToNanoseconds()) / 1e9)
+            if seen == 1 + events:
+                return
+
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS + 2 * events * EVENT_SECONDS), asyncio.TaskGroup() as group:
+            for number in range(watchers):
+                group.create_task(watch(number))
+            await asyncio.to_thread(place.agent.ask, do="write", count=1, seconds=0.0)
+            for _ in range(watchers):
+                await opened.acquire()
+            await asyncio.to_thread(place.agent.ask, do="write", count=events, seconds=EVENT_SECONDS)
+    finally:
+        for channel in channels:
+            await channel.close()
+    return latencies
+
+
+if __name__ == "__main__":
+    main(__doc__ or "", measure)
