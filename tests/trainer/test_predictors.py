@@ -9,9 +9,10 @@ import asyncio
 import io
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,15 +23,15 @@ from safetensors.numpy import save
 from rpc.errors import DomainError
 from storage.objects.local import LocalObjectStore
 from tests.trainer.publishing import publish_checkpoint
-from trainer.adapter import Classification, Prediction, PredictOptions
+from trainer.adapter import Classification, Export, Prediction, PredictOptions
 from trainer.cache.checkpoints import CheckpointCache
 from trainer.converters import checkpoint_source
 from trainer.predictors import CheckpointSource, PoolLimits, PredictorPool
 
 
-def picture() -> bytes:
+def picture(width: int = 6) -> bytes:
     file = io.BytesIO()
-    Image.new("RGB", (6, 4)).save(file, "PNG")
+    Image.new("RGB", (width, 4)).save(file, "PNG")
     return file.getvalue()
 
 
@@ -43,15 +44,20 @@ def no_options(task_type: str) -> PredictOptions:
 
 
 class HeldPredictor:
-    """A stand-in model: answers only while its gate is open, and notices when two answer at once."""
+    """A stand-in model: answers only while its gate is open, and notices when two batches are computed at once.
+
+    It cannot answer an image of one pixel.
+    """
 
     task_type = "IMAGE_CLASSIFICATION"
     class_names: tuple[str, ...] = ("a", "b")
+    batch_size = 100
+    runtime = "held"
 
     def __init__(self, name: str, memory_bytes: int, gate: threading.Event) -> None:
         self.model_name = name
         self.memory_bytes = memory_bytes
-        self.answered = 0
+        self.batches: list[list[int]] = []
         self._gate = gate
         self._busy = threading.Lock()
 
@@ -59,12 +65,26 @@ class HeldPredictor:
     def busy(self) -> bool:
         return self._busy.locked()
 
-    def predict(self, image: Image.Image, options: PredictOptions) -> Prediction:
-        assert self._busy.acquire(blocking=False), "two predictions at once"
-        assert self._gate.wait(10)
-        self.answered += 1
-        self._busy.release()
-        return Prediction((Classification("a", 0, 1.0),))
+    @property
+    def answered(self) -> int:
+        return sum(len(batch) for batch in self.batches)
+
+    def prepare(self, image: Image.Image) -> int:
+        return image.width
+
+    def predict_batch(self, inputs: Sequence[int], options: Sequence[PredictOptions]) -> list[Prediction]:
+        assert self._busy.acquire(blocking=False), "two batches at once"
+        try:
+            assert self._gate.wait(10)
+            if 1 in inputs:
+                raise ValueError("too small to tell")
+            self.batches.append(list(inputs))
+            return [Prediction((Classification("a", width, 1.0),)) for width in inputs]
+        finally:
+            self._busy.release()
+
+    def export(self, runtime: str) -> Export | None:
+        return None
 
 
 class Models:
@@ -116,13 +136,18 @@ MakePool = Callable[..., PredictorPool]
 
 @pytest.fixture
 def make_pool(models: Models, store: LocalObjectStore, tmp_path: Path) -> MakePool:
-    def make(workers: int = 2, queue: int = 10, memory_bytes: int = 1000) -> PredictorPool:
+    def make(workers: int = 2, queue: int = 10, memory_bytes: int = 1000, **limited: Any) -> PredictorPool:
         async def ready() -> None:
             return None
 
         cache = CheckpointCache(tmp_path / "cache", store, 1 << 30)
         limits = PoolLimits(
-            memory_bytes=memory_bytes, workers=workers, threads=1, queue=queue, max_image_pixels=1_000_000
+            memory_bytes=memory_bytes,
+            workers=workers,
+            threads=1,
+            queue=queue,
+            max_image_pixels=1_000_000,
+            **limited,
         )
         return PredictorPool(models.load, cache, limits, ready)
 

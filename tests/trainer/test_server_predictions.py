@@ -86,8 +86,9 @@ async def test_a_checkpoint_predicts_as_its_adapter_does(
     request = trainer_pb2.PredictRequest(checkpoint=checkpoint, image_bytes=picture("red"))
     prediction = (await stub.Predict(request)).prediction
 
-    expected = (
-        TimmAdapter().load_predictor(tiny_checkpoint, 1).predict(Image.new("RGB", (40, 30), "red"), PredictOptions())
+    predictor = TimmAdapter().load_predictor(tiny_checkpoint, 1)
+    [expected] = predictor.predict_batch(
+        [predictor.prepare(Image.new("RGB", (40, 30), "red"))], [PredictOptions()]
     )
     assert [found.label for found in prediction.classifications] == ["red", "blue"]
     assert [found.label_id for found in prediction.classifications] == [1, 0]
