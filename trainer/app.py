@@ -106,7 +106,7 @@ async def _drain(
 ) -> None:
     """Turn callers away, let the calls under way end, and stop the runs where that is asked for."""
     logger.info("draining", drain_seconds=settings.drain_seconds)
-    servicer.draining = True
+    servicer.drain()
     await served.health.enter_graceful_shutdown()
     notice = min(NOTICE_SECONDS, settings.drain_seconds)
     await asyncio.sleep(notice)

@@ -69,9 +69,7 @@ class OnnxExport:
             return torch.from_numpy(logits)
 
         # The session's weights are those of the file, which holds little else.
-        return Classifier(
-            self._predictor.description, compute, runtime=RUNTIME, memory_bytes=path.stat().st_size
-        )
+        return Classifier(self._predictor.description, compute, runtime=RUNTIME, memory_bytes=path.stat().st_size)
 
     def _export(self, path: Path) -> None:
         # A copy, since the original predicts meanwhile, and tracing changes what it traces.

@@ -87,9 +87,7 @@ async def test_a_checkpoint_predicts_as_its_adapter_does(
     prediction = (await stub.Predict(request)).prediction
 
     predictor = TimmAdapter().load_predictor(tiny_checkpoint, 1)
-    [expected] = predictor.predict_batch(
-        [predictor.prepare(Image.new("RGB", (40, 30), "red"))], [PredictOptions()]
-    )
+    [expected] = predictor.predict_batch([predictor.prepare(Image.new("RGB", (40, 30), "red"))], [PredictOptions()])
     assert [found.label for found in prediction.classifications] == ["red", "blue"]
     assert [found.label_id for found in prediction.classifications] == [1, 0]
     for found, wanted in zip(prediction.classifications, expected.classifications, strict=True):

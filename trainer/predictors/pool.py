@@ -122,6 +122,11 @@ class PredictorPool:
             prepared.seconds + seconds,
         )
 
+    @property
+    def useful_calls(self) -> int:
+        """How many calls at once keep a model busy: one batch computed, one prepared, and the workers'."""
+        return 2 * self._limits.batch_size + self._limits.workers
+
     def loaded(self) -> list[LoadedPredictor]:
         """Return the models in memory, the most recently used first."""
         return [

@@ -70,8 +70,8 @@ class InferenceServiceServicer:
         """Predicts many images. Each is answered or failed alone, in the order sent; its failure has the reasons of Predict but
         BUSY, for a stream waits for its turn. Few images are on their way at once: a client that sends faster than it is
         answered, or does not read its answers, is held back. The stream ends with OK after the answer to the last image, and
-        early when it cannot go on: FRAMEWORK_UNAVAILABLE (the trainer was lost), SHUTTING_DOWN (send what is unanswered
-        again). A cancelled stream drops what waits.
+        early when it cannot go on: FRAMEWORK_UNAVAILABLE (the trainer was lost), SHUTTING_DOWN, OBJECT_STORE_UNAVAILABLE; send
+        what is unanswered again. A cancelled stream drops what waits.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,8 +43,8 @@ class InferenceServiceStub:
     """Predicts many images. Each is answered or failed alone, in the order sent; its failure has the reasons of Predict but
     BUSY, for a stream waits for its turn. Few images are on their way at once: a client that sends faster than it is
     answered, or does not read its answers, is held back. The stream ends with OK after the answer to the last image, and
-    early when it cannot go on: FRAMEWORK_UNAVAILABLE (the trainer was lost), SHUTTING_DOWN (send what is unanswered
-    again). A cancelled stream drops what waits.
+    early when it cannot go on: FRAMEWORK_UNAVAILABLE (the trainer was lost), SHUTTING_DOWN, OBJECT_STORE_UNAVAILABLE; send
+    what is unanswered again. A cancelled stream drops what waits.
     """
     ListLoadedModels: _grpc.UnaryUnaryMultiCallable[_inference_pb2.ListLoadedModelsRequest, _inference_pb2.ListLoadedModelsResponse]
     """Lists the caller's models in memory. A trainer that is down is reported."""
@@ -64,8 +64,8 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     """Predicts many images. Each is answered or failed alone, in the order sent; its failure has the reasons of Predict but
     BUSY, for a stream waits for its turn. Few images are on their way at once: a client that sends faster than it is
     answered, or does not read its answers, is held back. The stream ends with OK after the answer to the last image, and
-    early when it cannot go on: FRAMEWORK_UNAVAILABLE (the trainer was lost), SHUTTING_DOWN (send what is unanswered
-    again). A cancelled stream drops what waits.
+    early when it cannot go on: FRAMEWORK_UNAVAILABLE (the trainer was lost), SHUTTING_DOWN, OBJECT_STORE_UNAVAILABLE; send
+    what is unanswered again. A cancelled stream drops what waits.
     """
     ListLoadedModels: _aio.UnaryUnaryMultiCallable[_inference_pb2.ListLoadedModelsRequest, _inference_pb2.ListLoadedModelsResponse]  # type: ignore[assignment]
     """Lists the caller's models in memory. A trainer that is down is reported."""
@@ -94,8 +94,8 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         """Predicts many images. Each is answered or failed alone, in the order sent; its failure has the reasons of Predict but
         BUSY, for a stream waits for its turn. Few images are on their way at once: a client that sends faster than it is
         answered, or does not read its answers, is held back. The stream ends with OK after the answer to the last image, and
-        early when it cannot go on: FRAMEWORK_UNAVAILABLE (the trainer was lost), SHUTTING_DOWN (send what is unanswered
-        again). A cancelled stream drops what waits.
+        early when it cannot go on: FRAMEWORK_UNAVAILABLE (the trainer was lost), SHUTTING_DOWN, OBJECT_STORE_UNAVAILABLE; send
+        what is unanswered again. A cancelled stream drops what waits.
         """
 
     @_abc_1.abstractmethod
