@@ -6,9 +6,14 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 
+import grpc
+
 from gateway.fleet import Trainer, unavailable
 from rpc.errors import DomainError
 from visionmesh.mesh.v1 import trainer_pb2, trainer_service_pb2_grpc
+
+# What grpc.aio reports in place of the status when a question was being written while the trainer ended the call.
+_WRITE_MET_THE_END = "Internal error from Core"
 
 
 class Lane:
@@ -21,6 +26,11 @@ class Lane:
         self._unanswered: deque[asyncio.Future[trainer_pb2.PredictStreamResponse]] = deque()
         self._lost: DomainError | None = None
         self._carrying = asyncio.create_task(self._carry())
+
+    @property
+    def lost(self) -> bool:
+        """Whether the stream has ended."""
+        return self._lost is not None
 
     def ask(self, question: trainer_pb2.PredictRequest) -> asyncio.Future[trainer_pb2.PredictStreamResponse]:
         """Send a question. The answer raises DomainError when the trainer is lost first; so does this, afterwards."""
@@ -59,6 +69,10 @@ class Lane:
                 answer = self._unanswered.popleft()
                 if not answer.done():
                     answer.set_result(response)
+        except grpc.aio.AioRpcError as error:
+            if error.details() != _WRITE_MET_THE_END:
+                raise
+            raise unavailable(self._trainer.framework, [self._trainer], "it ended the stream") from error
         finally:
             call.cancel()
 

@@ -62,13 +62,19 @@ class PredictionStream:
         await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
 
     def _lane(self, trained: TrainedModel) -> Lane:
-        # By model: a lane is kept while the stream lasts, whichever trainer would be picked later.
+        # By model: a lane is kept while it lasts, whichever trainer would be picked later. One that was lost with
+        # nothing on it costs nothing: another trainer may go on.
         digest = trained.checkpoint.digest
-        if digest not in self._lanes:
+        if not _lasts(self._lanes.get(digest)):
             trainer = self._place(trained)
-            shared = self._lanes.get(trainer.address)
-            self._lanes[digest] = self._lanes[trainer.address] = shared or Lane(trainer, self._timeout_seconds)
+            if not _lasts(self._lanes.get(trainer.address)):
+                self._lanes[trainer.address] = Lane(trainer, self._timeout_seconds)
+            self._lanes[digest] = self._lanes[trainer.address]
         return self._lanes[digest]
+
+
+def _lasts(lane: Lane | None) -> bool:
+    return lane is not None and not lane.lost
 
 
 async def _answered(
