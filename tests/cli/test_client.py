@@ -174,14 +174,13 @@ def test_predict_takes_bytes_and_paths(client: Client, folder: Path) -> None:
 
 def test_a_stream_of_predictions_keeps_the_order(client: Client, folder: Path) -> None:
     image = folder / "cat" / "0.png"
-    images = [image, b"no image", *[image.read_bytes()] * 30]
+    images: list[bytes | Path] = [image, b"no image", *[image.read_bytes()] * 30]
     answers = list(client.predict_stream(iter(images), job_id="j1", top_k=1))
     assert [answer.tag for answer in answers] == [str(number) for number in range(32)]
     assert [answer.failure.reason for answer in answers if answer.HasField("failure")] == ["IMAGE_UNREADABLE"]
     # What the first says holds for all.
-    assert {
-        (item.response.job_id, len(item.response.classifications)) for item in answers if item.HasField("response")
-    } == {("j1", 1)}
+    given = [answer.response for answer in answers if answer.HasField("response")]
+    assert {(response.job_id, len(response.classifications)) for response in given} == {("j1", 1)}
     assert list(client.predict_stream([], checkpoint_id="c1")) == []
     with pytest.raises(ValueError, match="either"):
         client.predict_stream([image])

@@ -197,7 +197,7 @@ async def test_a_trainer_that_shuts_down_ends_the_stream_after_its_answers(
     images = [bright(1)] * place + [b"the last"] + [bright(1)] * 3
     call = gateway.inference.PredictStream((message(image, job_id=job_id) for image in images), metadata=alice.metadata)
     for _ in range(place):
-        assert (await call.read()).response.job_id == job_id  # type: ignore[union-attr]
+        assert isinstance(answer := await call.read(), Response) and answer.response.job_id == job_id
     error = await refused(call.read())
     # The trainer's own reason is lost when its end meets a question that is being written.
     assert error.code == grpc.StatusCode.UNAVAILABLE

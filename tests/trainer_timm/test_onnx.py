@@ -22,7 +22,6 @@ from trainer.adapter import ExportFailed, PredictOptions, TrainingDataset
 from trainer.cache.checkpoints import CheckpointCache
 from trainer.converters import checkpoint_source
 from trainer.predictors import CheckpointSource, PoolLimits, PredictorPool
-from trainer_timm import onnx_export
 from trainer_timm.adapter import TimmAdapter
 from trainer_timm.onnx_export import MODEL_FILE, OnnxExport
 from trainer_timm.prediction import TimmPredictor
@@ -160,7 +159,7 @@ async def test_torch_goes_on_when_the_export_fails_and_the_log_says_why(
     def fail(*_: Any, **__: Any) -> None:
         raise torch.onnx.errors.UnsupportedOperatorError("aten::strange", 17, None)
 
-    monkeypatch.setattr(onnx_export.torch.onnx, "export", fail)
+    monkeypatch.setattr(torch.onnx, "export", fail)
     pool = open_pool(runtime="onnxruntime")
     first = await ask(pool, source)
     await until(lambda: "aten::strange" in capsys.readouterr().out)
