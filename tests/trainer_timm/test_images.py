@@ -68,7 +68,7 @@ def test_a_palette_gives_its_colours_and_its_transparency(tmp_path: Path) -> Non
 def test_printing_inks_give_the_colours_they_print(name: str, tmp_path: Path) -> None:
     # JPEGs of inks are stored inverted by the programs that make them; the marker that says so is Adobe's.
     inks = (0, 102, 204, 51)
-    Image.new("CMYK", (16, 16), inks).save(tmp_path / name, **({"quality": 100} if name.endswith("jpg") else {}))
+    Image.new("CMYK", (16, 16), inks).save(tmp_path / name, quality=100)
     *colours, black = (1 - ink / 255 for ink in inks)
     expected = [255 * colour * black for colour in colours]
     assert np.asarray(read_image(tmp_path, name))[8, 8] == pytest.approx(expected, abs=2)
