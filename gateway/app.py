@@ -123,12 +123,12 @@ class Gateway:
         )
         jobs = JobService(log, self._fleet, self._telemetry, self._dispatcher.wake)
         watcher = Watcher(database, self._live, settings.heartbeat_seconds)
-        inference = InferenceService(database, self._fleet, max_image_bytes=settings.max_message_bytes)
+        self._inference = InferenceService(database, self._fleet, store, max_image_bytes=settings.max_message_bytes)
         self._public = self._public_server(
             RegistryServicer(RegistryService(self._fleet)),
             DatasetServicer(self._datasets),
             TrainingServicer(jobs, JobReports(jobs), ValidationReports(jobs, self._validation_objects), watcher),
-            InferenceServicer(inference),
+            InferenceServicer(self._inference),
         )
         telemetry = TelemetryServicer(self._telemetry)
         self._mesh = create_server(
@@ -174,6 +174,7 @@ class Gateway:
         logger.info("draining", drain_seconds=self._settings.drain_seconds)
         await self._public.health.enter_graceful_shutdown()
         self._live.close()
+        self._inference.stop_streams()
         await self._public.drain(self._settings.drain_seconds)
         await self._dispatcher.close()
         await self._leases.close()
@@ -181,6 +182,7 @@ class Gateway:
         await self._mesh.drain(self._settings.drain_seconds)
         await self._datasets.close()
         await self._validation_objects.close()
+        self._inference.close()
         await self._fleet.close()
         await self._database.close()
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from PIL import Image
 
@@ -215,15 +215,58 @@ class Prediction:
     extra: Mapping[str, float] = field(default_factory=dict)
 
 
+class ExportFailed(Exception):
+    """A model cannot be served by another runtime; the text says why. Its framework goes on predicting."""
+
+
+class Export(Protocol):
+    """A model in the format of another runtime: written once per checkpoint, kept on disk, loaded from there."""
+
+    key: str  # of the format and every version that shapes the files: under another key they are written anew
+
+    def write(self, folder: Path) -> None:
+        """Fill an empty folder with files that were checked to predict the same. Raises ExportFailed."""
+        ...
+
+    def load(self, folder: Path) -> Predictor:
+        """Load what ``write`` left; its ``predict_batch`` takes the same inputs. Raises ExportFailed."""
+        ...
+
+
 class Predictor(Protocol):
-    """A loaded checkpoint. ``predict`` is called from one worker thread at a time."""
+    """A loaded checkpoint.
+
+    ``prepare`` is called from several threads at once, one call an image; ``predict_batch`` from one thread at a
+    time, with up to ``batch_size`` images that were prepared (1: one at a time, which any framework can do).
+    ``memory_bytes`` counts what the model holds, and may change. ``runtime`` says what computes, for example torch.
+    """
 
     task_type: str
     model_name: str
     class_names: tuple[str, ...]
     memory_bytes: int
+    batch_size: int
+    runtime: str
 
-    def predict(self, image: Image.Image, options: PredictOptions) -> Prediction: ...
+    def prepare(self, image: Image.Image) -> Any:
+        """Do for one image what comes before the model: convert, resize, normalise.
+
+        Whatever this returns is given to ``predict_batch``, so it also carries what the answer of this image needs
+        later, for example the size and offsets of a letterbox, to turn boxes back into pixels of the image.
+        """
+        ...
+
+    def predict_batch(self, inputs: Sequence[Any], options: Sequence[PredictOptions]) -> Sequence[Prediction]:
+        """Answer each input by its own options, in order. When this raises, each input is tried alone."""
+        ...
+
+    def export(self, runtime: str) -> Export | None:
+        """Return the model for a faster runtime, or None when there is none.
+
+        ``runtime`` names one, or is ``auto``: then the answer is None unless it pays. Raises ExportFailed when the
+        runtime is not installed.
+        """
+        return None
 
 
 class Adapter(Protocol):
@@ -251,4 +294,6 @@ class Adapter(Protocol):
         """Train; return True when all epochs are done, False when asked to stop."""
         ...
 
-    def load_predictor(self, checkpoint_folder: Path, threads: int) -> Predictor: ...
+    def load_predictor(self, checkpoint_folder: Path, threads: int) -> Predictor:
+        """Load the weights of a checkpoint folder, to compute on a number of threads."""
+        ...

@@ -77,10 +77,13 @@ async def serve(settings: TrainerSettings, adapter: Adapter, launcher: LocalLaun
     catalogue = Catalogue(adapter)
     limits = PoolLimits(
         memory_bytes=settings.predictor_memory_bytes,
-        workers=settings.predictor_threads,
-        threads=settings.threads_per_prediction,
+        workers=settings.predictor_workers,
+        threads=settings.threads_per_batch,
         queue=settings.predictor_queue,
         max_image_pixels=settings.max_image_pixels,
+        batch_size=settings.predictor_batch_size,
+        wait_seconds=settings.predictor_batch_wait_ms / 1000,
+        runtime=settings.predictor_runtime,
     )
     predictors = PredictorPool(adapter.load_predictor, cache, limits, catalogue.ready)
     servicer = TrainerServicer(catalogue, launcher, predictors, slots=settings.slots, instance_id=uuid.uuid4().hex)
@@ -108,7 +111,7 @@ async def _drain(
 ) -> None:
     """Turn callers away, let the calls under way end, and stop the runs where that is asked for."""
     logger.info("draining", drain_seconds=settings.drain_seconds)
-    servicer.draining = True
+    servicer.drain()
     await served.health.enter_graceful_shutdown()
     notice = min(NOTICE_SECONDS, settings.drain_seconds)
     await asyncio.sleep(notice)

@@ -179,4 +179,5 @@ def loaded_model_message(loaded: LoadedPredictor, framework: str) -> inference_p
         job_id=loaded.source.job_id,
         memory_bytes=loaded.memory_bytes,
         last_used_time=to_timestamp(loaded.last_used),
+        runtime=loaded.runtime,
     )

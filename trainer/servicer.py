@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from typing import Any, TypeAlias, TypeVar
 
 import structlog
 from grpc.aio import ServicerContext
 
-from rpc.errors import DomainError, invalid_request, not_served_yet
+from rpc.errors import DomainError, invalid_request
+from rpc.in_order import Window, answer_in_order
+from storage.objects.errors import StoreUnavailable
 from trainer.catalogue import Catalogue
 from trainer.converters import (
     checkpoint_source,
@@ -39,9 +42,12 @@ Context: TypeAlias = "ServicerContext[Any, Any]"
 
 Result = TypeVar("Result")
 
+# Images of one stream in memory, in bytes.
+STREAM_BYTES = 32 << 20
+
 
 class TrainerServicer(TrainerServiceServicer):
-    """Serves one adapter. ``draining`` set refuses new runs, and nothing else."""
+    """Serves one adapter."""
 
     def __init__(
         self, catalogue: Catalogue, launcher: LocalLauncher, predictors: PredictorPool, *, slots: int, instance_id: str
@@ -53,7 +59,18 @@ class TrainerServicer(TrainerServiceServicer):
         self._instance_id = instance_id
         # Of its own, so that no slow call of another kind keeps a run or a heartbeat waiting.
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="launcher")
-        self.draining = False
+        # Enough to fill a batch while another is computed and the next ones are prepared.
+        self._window = Window(predictors.useful_calls, STREAM_BYTES)
+        self._stopping = asyncio.Event()
+
+    @property
+    def draining(self) -> bool:
+        """Whether ``drain`` was called."""
+        return self._stopping.is_set()
+
+    def drain(self) -> None:
+        """Refuse new runs, and read no more of any stream."""
+        self._stopping.set()
 
     async def Describe(self, request: trainer_pb2.DescribeRequest, context: Context) -> trainer_pb2.DescribeResponse:
         return trainer_pb2.DescribeResponse(
@@ -124,8 +141,21 @@ class TrainerServicer(TrainerServiceServicer):
     async def PredictStream(
         self, request_iterator: AsyncIterator[trainer_pb2.PredictStreamRequest], context: Context
     ) -> AsyncIterator[trainer_pb2.PredictStreamResponse]:
-        raise not_served_yet("TrainerService.PredictStream")
-        yield  # makes this an asynchronous generator, which is what a stream of responses is
+        async def begin(
+            message: trainer_pb2.PredictStreamRequest,
+        ) -> asyncio.Future[trainer_pb2.PredictStreamResponse]:
+            return asyncio.ensure_future(self._answer(message.request))
+
+        answers = answer_in_order(
+            request_iterator,
+            begin,
+            window=self._window,
+            size_bytes=lambda message: len(message.request.image_bytes),
+            stopping=self._stopping,
+        )
+        async with aclosing(answers):
+            async for answer in answers:
+                yield answer
 
     async def ListLoadedModels(
         self, request: trainer_pb2.ListLoadedModelsRequest, context: Context
@@ -133,6 +163,22 @@ class TrainerServicer(TrainerServiceServicer):
         return trainer_pb2.ListLoadedModelsResponse(
             models=[loaded_model_message(loaded, self._catalogue.framework) for loaded in self._predictors.loaded()]
         )
+
+    async def _answer(self, request: trainer_pb2.PredictRequest) -> trainer_pb2.PredictStreamResponse:
+        """Answer one image of a stream, or say why it cannot be."""
+        try:
+            options = predict_options(request)
+            source = checkpoint_source(request.checkpoint)
+            answer = await self._predictors.predict(source, request.image_bytes, options, patient=True)
+        except DomainError as error:
+            return trainer_pb2.PredictStreamResponse(failure=error.failure())
+        except StoreUnavailable:
+            raise  # the others cannot be answered either
+        except Exception:
+            logger.exception("prediction failed", checkpoint_id=request.checkpoint.checkpoint_id)
+            said = "The model failed on this image; the trainer's log tells more."
+            return trainer_pb2.PredictStreamResponse(failure=DomainError("INTERNAL", said).failure())
+        return trainer_pb2.PredictStreamResponse(prediction=predict_response(answer).prediction)
 
     async def _launch(self, call: Callable[[], Result]) -> Result:
         # Shielded: a start that has begun finishes, whether or not its caller still waits.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -49,10 +50,26 @@ class TrainerSettings(MeshTokenSettings, S3Settings):
         default=5 * _GIB, gt=0, description="Size limit of the checkpoint cache in bytes."
     )
     predictor_memory_bytes: int = Field(
-        default=2 * _GIB, gt=0, description="Memory for the weights of loaded models in bytes."
+        default=2 * _GIB, gt=0, description="Memory for loaded models in bytes: weights, or an ONNX session's."
     )
+    predictor_runtime: Literal["auto", "torch", "onnxruntime"] = Field(
+        default="auto",
+        description="What predicts: torch, onnxruntime (an export checked against torch, or torch), or auto: "
+        "onnxruntime on a CPU, torch on a GPU.",
+    )
+    predictor_workers: int = Field(default=2, ge=1, le=256, description="Images decoded and prepared at once.")
     predictor_threads: int = Field(
-        default=2, ge=1, le=256, description="Predictions at once; the processors are shared among them."
+        default=0, ge=0, le=256, description="Compute threads of a model's batch; 0 takes all processors."
+    )
+    predictor_batch_size: int = Field(
+        default=8, ge=1, le=1024, description="Most images of concurrent calls that a model computes together."
+    )
+    predictor_batch_wait_ms: float = Field(
+        default=0.0,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="How long a free model waits for images on their way to fill its batch, in milliseconds.",
     )
     predictor_queue: int = Field(default=64, ge=0, description="Predictions that may wait; more are refused with BUSY.")
     max_image_pixels: int = Field(
@@ -94,6 +111,6 @@ class TrainerSettings(MeshTokenSettings, S3Settings):
         return self.data_folder / "cache" / "datasets"
 
     @property
-    def threads_per_prediction(self) -> int:
-        """Compute threads of one prediction."""
-        return max(1, (os.cpu_count() or 1) // self.predictor_threads)
+    def threads_per_batch(self) -> int:
+        """Compute threads of one batch."""
+        return self.predictor_threads or os.cpu_count() or 1

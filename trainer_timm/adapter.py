@@ -17,7 +17,7 @@ class TimmAdapter:
 
     def versions(self) -> Mapping[str, str]:
         """Return the installed version of each library that shapes a result."""
-        return {name: metadata.version(name) for name in ("timm", "torch", "torchvision", "torchmetrics")}
+        return library_versions("timm", "torch", "torchvision", "torchmetrics")
 
     def task_types(self) -> Sequence[str]:
         return (CLASSIFICATION,)
@@ -70,3 +70,8 @@ class TimmAdapter:
         from trainer_timm.prediction import TimmPredictor
 
         return TimmPredictor(checkpoint_folder, threads)
+
+
+def library_versions(*names: str) -> dict[str, str]:
+    """Return the installed version of each library."""
+    return {name: metadata.version(name) for name in names}

@@ -2,50 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from PIL import Image
 
-from trainer.adapter import Classification, Prediction, PredictOptions
-from trainer_timm.checkpoint import load_model
+from trainer.adapter import Classification, Export, ExportFailed, Prediction, PredictOptions
+from trainer_timm.checkpoint import ModelDescription, load_model
 from trainer_timm.devices import best_device
 from trainer_timm.images import upright_rgb
 from trainer_timm.models import build_model
 from trainer_timm.names import CLASSIFICATION
 from trainer_timm.transforms import evaluation_transform
 
+# From images (float32, (N, 3, S, S), normalised, on the CPU) to raw scores (float32, (N, classes), on the CPU).
+Compute = Callable[[torch.Tensor], torch.Tensor]
 
-class TimmPredictor:
-    """A checkpoint in memory; ``memory_bytes`` counts its parameters and buffers.
+# No prediction asks for more images at once: the setting of the server decides.
+_ANY_BATCH = 1 << 20
 
-    Raises FileNotFoundError when the folder holds no weights, and SafetensorError when they are not of this trainer.
-    """
 
-    def __init__(self, checkpoint_folder: Path, threads: int) -> None:
-        torch.set_num_threads(max(1, threads))
-        description, weights = load_model(checkpoint_folder)
-        self.task_type = CLASSIFICATION
+class Classifier:
+    """What is the same whatever computes the scores: preprocessing before, probabilities after."""
+
+    task_type = CLASSIFICATION
+    batch_size = _ANY_BATCH
+
+    def __init__(self, description: ModelDescription, compute: Compute, *, runtime: str, memory_bytes: int) -> None:
+        self.description = description
         self.model_name = description.model_name
         self.class_names = description.class_names
-        self._device = best_device()
-        model = build_model(self.model_name, len(self.class_names), description.preprocessing.image_size)
-        model.load_state_dict(weights)
-        self._model = model.eval().to(self._device)
+        self.runtime = runtime
+        self.memory_bytes = memory_bytes
+        self._compute = compute
         self._transform = evaluation_transform(description.preprocessing)
-        tensors = [*model.parameters(), *model.buffers()]
-        self.memory_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
-    def logits(self, image: Image.Image) -> torch.Tensor:
-        """Return the raw scores of one image of any size and mode: float32, (number of classes,), on the CPU."""
-        with torch.inference_mode():
-            images = self._transform(upright_rgb(image)).unsqueeze(0).to(self._device)
-            scores: torch.Tensor = self._model(images)[0].float().cpu()
-        return scores
+    def prepare(self, image: Image.Image) -> torch.Tensor:
+        """Return the image as validation sees it: float32, (3, S, S)."""
+        return self._transform(upright_rgb(image))
 
-    def predict(self, image: Image.Image, options: PredictOptions) -> Prediction:
-        """Return the ``top_k`` most probable classes that reach the threshold, most confident first."""
-        probabilities = self.logits(image).softmax(dim=0)
+    def logits(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the raw scores of prepared images: float32, (N, number of classes), on the CPU."""
+        return self._compute(torch.stack(list(inputs)))
+
+    def predict_batch(self, inputs: Sequence[torch.Tensor], options: Sequence[PredictOptions]) -> list[Prediction]:
+        """Return for each image the ``top_k`` most probable classes that reach the threshold, most confident first."""
+        probabilities = self.logits(inputs).softmax(dim=1)
+        return [self._prediction(row, chosen) for row, chosen in zip(probabilities, options, strict=True)]
+
+    def export(self, runtime: str) -> Export | None:
+        """None: only what torch computes can be exported."""
+        return None
+
+    def _prediction(self, probabilities: torch.Tensor, options: PredictOptions) -> Prediction:
         values, label_ids = probabilities.topk(max(0, min(options.top_k, len(self.class_names))))
         found = (
             Classification(self.class_names[label_id], label_id, confidence)
@@ -53,3 +63,44 @@ class TimmPredictor:
             if confidence >= options.confidence_threshold
         )
         return Prediction(classifications=tuple(found))
+
+
+class TimmPredictor(Classifier):
+    """A checkpoint computed by torch; ``memory_bytes`` counts its parameters and buffers.
+
+    Raises FileNotFoundError when the folder holds no weights, and SafetensorError when they are not of this trainer.
+    """
+
+    def __init__(self, checkpoint_folder: Path, threads: int) -> None:
+        self._threads = max(1, threads)
+        torch.set_num_threads(self._threads)
+        description, weights = load_model(checkpoint_folder)
+        self._device = best_device()
+        model = build_model(description.model_name, len(description.class_names), description.preprocessing.image_size)
+        model.load_state_dict(weights)
+        self.model = model.eval().to(self._device)
+        tensors = [*model.parameters(), *model.buffers()]
+        super().__init__(
+            description,
+            self._run,
+            runtime="torch",
+            memory_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+        )
+
+    def export(self, runtime: str) -> Export | None:
+        """Return the export to ONNX Runtime; with ``auto`` only where torch has no GPU.
+
+        Raises ExportFailed when ONNX Runtime is not installed.
+        """
+        if runtime == "auto" and self._device.type != "cpu":
+            return None
+        try:
+            from trainer_timm.onnx_export import OnnxExport
+        except ImportError as error:
+            raise ExportFailed(f"{error.name} is not installed") from error
+        return OnnxExport(self, self._threads)
+
+    def _run(self, images: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            scores: torch.Tensor = self.model(images.to(self._device)).float().cpu()
+        return scores

@@ -10,6 +10,8 @@ import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
+from visionmesh.v1 import common_pb2
+
 STATUS_KEY = "grpc-status-details-bin"
 
 
@@ -69,6 +71,23 @@ def from_rpc(error: grpc.RpcError) -> VisionMeshError:
     return VisionMeshError(
         code, message, reason=reason, metadata=metadata, violations=violations, retry_seconds=retry_seconds
     )
+
+
+# The canonical codes of reasons that a failure may have, where their names do not tell.
+_FAILURE_CODES: Mapping[str, grpc.StatusCode] = {
+    "INVALID_REQUEST": grpc.StatusCode.INVALID_ARGUMENT,
+    "IMAGE_UNREADABLE": grpc.StatusCode.INVALID_ARGUMENT,
+    "IMAGE_TOO_LARGE": grpc.StatusCode.INVALID_ARGUMENT,
+    "MESSAGE_TOO_LARGE": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "INTERNAL": grpc.StatusCode.INTERNAL,
+}
+
+
+def from_failure(failure: common_pb2.Failure) -> VisionMeshError:
+    """The error that a call would have ended with, for a failure that came inside a response."""
+    missing = grpc.StatusCode.NOT_FOUND if failure.reason.endswith("_NOT_FOUND") else None
+    code = missing or _FAILURE_CODES.get(failure.reason, grpc.StatusCode.FAILED_PRECONDITION)
+    return VisionMeshError(code, failure.message, reason=failure.reason, metadata=failure.metadata)
 
 
 def _details(error: grpc.RpcError) -> Sequence[any_pb2.Any]:

@@ -11,7 +11,7 @@ MAX_DETECTIONS = 3000
 
 
 def check_predict(request: inference_pb2.PredictRequest, max_image_bytes: int) -> None:
-    """Raises DomainError INVALID_REQUEST with everything wrong, NOT_SERVED_YET, MESSAGE_TOO_LARGE."""
+    """Raises DomainError INVALID_REQUEST with everything wrong, MESSAGE_TOO_LARGE."""
     violations = [
         *_model_violations(request),
         *_image_violations(request),
@@ -22,22 +22,20 @@ def check_predict(request: inference_pb2.PredictRequest, max_image_bytes: int) -
     ]
     if violations:
         raise invalid_request(violations)
-    if request.WhichOneof("image") == "dataset_file":
-        raise DomainError(
-            "NOT_SERVED_YET",
-            "Predicting a file of a dataset is part of the contract, but this release does not serve it yet. "
-            "Send the image itself in image_bytes.",
-            metadata={"rpc": "visionmesh.v1.InferenceService/Predict", "field": "dataset_file"},
-        )
-    if len(request.image_bytes) > max_image_bytes:
+    check_image_bytes(len(request.image_bytes), max_image_bytes)
+
+
+def check_image_bytes(size_bytes: int, max_image_bytes: int) -> None:
+    """Raises DomainError MESSAGE_TOO_LARGE for an image file over the limit."""
+    if size_bytes > max_image_bytes:
         raise DomainError(
             "MESSAGE_TOO_LARGE",
-            f"The image has {len(request.image_bytes)} bytes; at most {max_image_bytes} are allowed by the gateway's "
+            f"The image has {size_bytes} bytes; at most {max_image_bytes} are allowed by the gateway's "
             "setting VISIONMESH_MAX_MESSAGE_BYTES. Send a smaller image.",
             metadata={
                 "setting": "VISIONMESH_MAX_MESSAGE_BYTES",
                 "limit_bytes": str(max_image_bytes),
-                "size_bytes": str(len(request.image_bytes)),
+                "size_bytes": str(size_bytes),
             },
         )
 
@@ -53,9 +51,11 @@ def _model_violations(request: inference_pb2.PredictRequest) -> list[Violation]:
 def _image_violations(request: inference_pb2.PredictRequest) -> list[Violation]:
     chosen = request.WhichOneof("image")
     if chosen is None:
-        return [Violation("image", "is required: give the bytes of an image file in image_bytes")]
+        return [Violation("image", "is required: give the bytes of an image file in image_bytes, or a dataset_file")]
     if chosen == "image_bytes" and not request.image_bytes:
         return [Violation("image_bytes", "must not be empty: give the bytes of an image file")]
+    if chosen == "dataset_file" and not request.dataset_file.dataset_id:
+        return [Violation("dataset_file.dataset_id", "must not be empty")]
     return []
 
 

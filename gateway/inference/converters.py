@@ -11,11 +11,13 @@ DEFAULT_TOP_K = 5
 DEFAULT_MAX_DETECTIONS = 300
 
 
-def trainer_request(request: inference_pb2.PredictRequest, checkpoint: Checkpoint) -> trainer_pb2.PredictRequest:
+def trainer_request(
+    request: inference_pb2.PredictRequest, image: bytes, checkpoint: Checkpoint
+) -> trainer_pb2.PredictRequest:
     """The same question about a known checkpoint, counts filled in; thresholds stay unset when they were."""
     return trainer_pb2.PredictRequest(
         checkpoint=checkpoint_ref(checkpoint),
-        image_bytes=request.image_bytes,
+        image_bytes=image,
         confidence_threshold=request.confidence_threshold if request.HasField("confidence_threshold") else None,
         iou_threshold=request.iou_threshold if request.HasField("iou_threshold") else None,
         top_k=request.top_k or DEFAULT_TOP_K,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from contextlib import aclosing
 
 from sqlalchemy.orm import Session
 
@@ -12,39 +13,61 @@ from gateway.failover import first_answer
 from gateway.fleet import Fleet, Trainer
 from gateway.inference.checks import check_predict
 from gateway.inference.converters import trainer_request
+from gateway.inference.images import DatasetImages
 from gateway.inference.lookup import TrainedModel, by_checkpoint, by_job
 from gateway.inference.placement import ranked
+from gateway.inference.streams import PredictionStream, Question
 from gateway.problems import framework_problem
 from rpc.errors import DomainError
+from rpc.in_order import Window, answer_in_order
 from storage.database.engine import Database
 from storage.database.jobs import JobRepository
+from storage.objects.store import ObjectStore
 from visionmesh.mesh.v1 import trainer_pb2
 from visionmesh.v1 import inference_pb2
 
 # What a trainer has in memory it tells at once; one that does not is reported and not waited for.
 LIST_TIMEOUT_SECONDS = 5.0
 
+# What of one stream may be on its way: enough to keep a trainer's batches full, and a bound on memory.
+STREAM_IMAGES = 64
+STREAM_BYTES = 32 << 20
+# A file of a dataset is read after its place is taken: a photo of a common size is reckoned with.
+DATASET_FILE_BYTES = 4 << 20
+
 
 class InferenceService:
     """Predictions with the checkpoints of a caller's jobs."""
 
-    def __init__(self, database: Database, fleet: Fleet, *, max_image_bytes: int) -> None:
+    def __init__(self, database: Database, fleet: Fleet, store: ObjectStore, *, max_image_bytes: int) -> None:
         self._database = database
         self._fleet = fleet
+        self._images = DatasetImages(database, store, max_image_bytes)
         self._max_image_bytes = max_image_bytes
+        self._window = Window(STREAM_IMAGES, max(STREAM_BYTES, max_image_bytes))
+        self._stopping = asyncio.Event()
+
+    def stop_streams(self) -> None:
+        """Read no more of any stream; each ends with SHUTTING_DOWN once what it sent is answered."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Take no more work."""
+        self._images.close()
 
     async def predict(
         self, request: inference_pb2.PredictRequest, user_id: str, timeout_seconds: float | None
     ) -> inference_pb2.PredictResponse:
         """Predicts one image; ``timeout_seconds`` is what is left of the caller's deadline, None without one.
 
-        Raises DomainError INVALID_REQUEST, NOT_SERVED_YET, MESSAGE_TOO_LARGE, JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND,
-        NO_CHECKPOINT, FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, and what the trainer says of the image.
+        Raises DomainError INVALID_REQUEST, MESSAGE_TOO_LARGE, JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT,
+        DATASET_NOT_FOUND, FILE_NOT_FOUND, STORAGE_CORRUPT, FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, and what the
+        trainer says of the image.
         """
         deadline = time.monotonic() + timeout_seconds if timeout_seconds is not None else None
         check_predict(request, self._max_image_bytes)
         trained = await self._database.read(lambda session: _find(session, request, user_id))
-        asked = trainer_request(request, trained.checkpoint)
+        asked = trainer_request(request, await self._image(request, user_id), trained.checkpoint)
         answer = await first_answer(
             ranked(trained.checkpoint.digest, self._fleet.serving(trained.job.framework)),
             lambda stub, timeout: stub.Predict(
@@ -55,6 +78,42 @@ class InferenceService:
         prediction.job_id = trained.job.id
         prediction.checkpoint_id = trained.checkpoint.id
         return prediction
+
+    async def predict_stream(
+        self,
+        messages: AsyncIterator[inference_pb2.PredictStreamRequest],
+        user_id: str,
+        timeout_seconds: float | None,
+    ) -> AsyncGenerator[inference_pb2.PredictStreamResponse, None]:
+        """Answers each image in order, or says why it cannot.
+
+        A job or checkpoint is looked up once: the stream keeps the checkpoint that the job had then. Raises
+        DomainError FRAMEWORK_UNAVAILABLE and SHUTTING_DOWN, what came before being answered.
+        """
+        found: dict[tuple[str, str], TrainedModel] = {}
+
+        async def question(request: inference_pb2.PredictRequest) -> Question:
+            check_predict(request, self._max_image_bytes)
+            named = (request.job_id, request.checkpoint_id)
+            if named not in found:
+                found[named] = await self._database.read(lambda session: _find(session, request, user_id))
+            trained = found[named]
+            return trained, trainer_request(request, await self._image(request, user_id), trained.checkpoint)
+
+        stream = PredictionStream(question, self._place, timeout_seconds)
+        answers = answer_in_order(
+            messages,
+            stream.begin,
+            window=self._window,
+            size_bytes=_size_bytes,
+            stopping=self._stopping,
+        )
+        try:
+            async with aclosing(answers):
+                async for answer in answers:
+                    yield answer
+        finally:
+            await stream.close()
 
     async def loaded_models(self, user_id: str) -> inference_pb2.ListLoadedModelsResponse:
         """The models in memory that came from the user's jobs, and the trainers that do not answer."""
@@ -67,6 +126,20 @@ class InferenceService:
             models=mine,
             problems=[problem for answer in answers for problem in answer.problems],
         )
+
+    async def _image(self, request: inference_pb2.PredictRequest, user_id: str) -> bytes:
+        if request.WhichOneof("image") == "dataset_file":
+            return await self._images.read(request.dataset_file, user_id)
+        return request.image_bytes
+
+    def _place(self, trained: TrainedModel) -> Trainer:
+        return ranked(trained.checkpoint.digest, self._fleet.serving(trained.job.framework))[0]
+
+
+def _size_bytes(message: inference_pb2.PredictStreamRequest) -> int:
+    if message.request.WhichOneof("image") == "dataset_file":
+        return DATASET_FILE_BYTES
+    return len(message.request.image_bytes)
 
 
 def _find(session: Session, request: inference_pb2.PredictRequest, user_id: str) -> TrainedModel:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from gateway.access import caller
 from gateway.inference.service import InferenceService
-from rpc.errors import not_served_yet
 from rpc.interceptors import Context
 from visionmesh.v1 import inference_pb2, inference_service_pb2_grpc
 
@@ -24,9 +24,11 @@ class InferenceServicer(inference_service_pb2_grpc.InferenceServiceServicer):
     async def PredictStream(
         self, request_iterator: AsyncIterator[inference_pb2.PredictStreamRequest], context: Context
     ) -> AsyncIterator[inference_pb2.PredictStreamResponse]:
-        """Not served yet."""
-        raise not_served_yet("InferenceService.PredictStream")
-        yield  # never reached: it makes this the stream that the contract declares
+        """Predicts a stream of images."""
+        answers = self._service.predict_stream(request_iterator, caller().user_id, context.time_remaining())
+        async with aclosing(answers):
+            async for answer in answers:
+                yield answer
 
     async def ListLoadedModels(
         self, request: inference_pb2.ListLoadedModelsRequest, context: Context

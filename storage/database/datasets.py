@@ -138,6 +138,10 @@ class DatasetRepository:
             scope=("dataset_files", dataset_id),
         )
 
+    def file(self, dataset_id: str, path: str) -> DatasetFile | None:
+        """One file of a dataset."""
+        return self._session.get(DatasetFile, (dataset_id, path))
+
     def all_files(self, dataset_id: str) -> builtins.list[DatasetFile]:
         """Every file, sorted by code points of the path: the same order on every database."""
         files = self._session.scalars(select(DatasetFile).where(DatasetFile.dataset_id == dataset_id))

@@ -4,7 +4,7 @@ for the client and the command to be tested without a mesh. It can be told to br
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from dataclasses import dataclass
 
@@ -127,6 +127,23 @@ class Inference(inference_service_pb2_grpc.InferenceServiceServicer):
             image_width=8,
             image_height=8,
         )
+
+    def PredictStream(
+        self, request_iterator: Iterator[inference_pb2.PredictStreamRequest], context: grpc.ServicerContext
+    ) -> Iterator[inference_pb2.PredictStreamResponse]:
+        authenticate(context)
+        first = None
+        for message in request_iterator:
+            first = first or message.request
+            answer = inference_pb2.PredictStreamResponse(tag=message.tag)
+            if message.request.image_bytes.startswith(b"\x89PNG"):
+                asked = inference_pb2.PredictRequest()
+                asked.CopyFrom(first)
+                asked.image_bytes = message.request.image_bytes
+                answer.response.CopyFrom(self.Predict(asked, context))
+            else:
+                answer.failure.reason, answer.failure.message = "IMAGE_UNREADABLE", "The bytes are not an image."
+            yield answer
 
 
 @dataclass

@@ -172,6 +172,22 @@ def test_predict_takes_bytes_and_paths(client: Client, folder: Path) -> None:
         client.predict(image)
 
 
+def test_a_stream_of_predictions_keeps_the_order(client: Client, folder: Path) -> None:
+    image = folder / "cat" / "0.png"
+    images: list[bytes | Path] = [image, b"no image", *[image.read_bytes()] * 30]
+    answers = list(client.predict_stream(iter(images), job_id="j1", top_k=1))
+    assert [answer.tag for answer in answers] == [str(number) for number in range(32)]
+    assert [answer.failure.reason for answer in answers if answer.HasField("failure")] == ["IMAGE_UNREADABLE"]
+    # What the first says holds for all.
+    given = [answer.response for answer in answers if answer.HasField("response")]
+    assert {(response.job_id, len(response.classifications)) for response in given} == {("j1", 1)}
+    assert list(client.predict_stream([], checkpoint_id="c1")) == []
+    with pytest.raises(ValueError, match="either"):
+        client.predict_stream([image])
+    with pytest.raises(FileNotFoundError):
+        list(client.predict_stream([image, folder / "nothing.png"], job_id="j1"))
+
+
 def test_errors_carry_reason_violations_and_metadata(stand_in: StandIn, client: Client) -> None:
     with pytest.raises(VisionMeshError) as caught:
         client.create_dataset(dataset_pb2.DatasetSpec())

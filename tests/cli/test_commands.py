@@ -216,6 +216,17 @@ def test_predict_reports_an_unreadable_image_and_goes_on(visionmesh: Command, fo
     assert "cat" in text.out and "0.7500" in text.out
 
 
+def test_predict_takes_folders_and_answers_in_order(visionmesh: Command, folder: Path) -> None:
+    images = sorted(str(path) for path in folder.rglob("*.png"))
+    (folder / "notes.txt").write_text("no image")
+    done = visionmesh("predict", "j1", str(folder), images[-1], "--json")
+    assert done.code == 0
+    assert [line["image"] for line in done.lines] == [*images, images[-1]]
+    empty = folder / "empty"
+    empty.mkdir()
+    assert visionmesh("predict", "j1", str(empty)).code == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "reason"),
     [

@@ -122,6 +122,11 @@ def test_a_job_is_trained_watched_and_predicts(
         assert answer.checkpoint_id == done.best_checkpoint_id and answer.inference_time_ms > 0
         right += answer.classifications[0].label == path.split("/")[1]
     assert right / len(unseen) > 0.6
+    streamed = list(client.predict_stream([*unseen.values(), b"no image", image], job_id=job.id, top_k=1))
+    assert [answer.tag for answer in streamed] == [str(place) for place in range(32)]
+    assert [answer.failure.reason for answer in streamed if answer.HasField("failure")] == ["IMAGE_UNREADABLE"]
+    found = [answer.response.classifications[0].label for answer in streamed[:30]]
+    assert sum(label == path.split("/")[1] for label, path in zip(found, unseen, strict=True)) == right
     [top] = client.predict(image, job_id=job.id, top_k=1).classifications
     assert top.label == dataset.class_names[top.label_id]
     sure = client.predict(image, job_id=job.id, confidence_threshold=0.5).classifications

@@ -21,6 +21,7 @@ from rpc.server import HealthyServer, create_server, service_name
 from storage.database.engine import Database
 from storage.database.migrate import migrate
 from storage.database.users import UserRepository
+from storage.objects.local import LocalObjectStore
 from tests.gateway.stand_in import DETECTION, MESH_TOKEN, StandInTrainer, model
 from visionmesh.v1 import (
     inference_service_pb2,
@@ -52,6 +53,7 @@ class Gateway:
 
     address: str
     fleet: Fleet
+    service: InferenceService
     channel: grpc.aio.Channel
     registry: registry_service_pb2_grpc.RegistryServiceAsyncStub = field(init=False)
     inference: inference_service_pb2_grpc.InferenceServiceAsyncStub = field(init=False)
@@ -122,7 +124,12 @@ async def boxes() -> AsyncIterator[StandInTrainer]:
 
 
 @pytest.fixture
-async def open_gateway(database: Database) -> AsyncIterator[OpenGateway]:
+def store(tmp_path: Path) -> LocalObjectStore:
+    return LocalObjectStore(tmp_path / "store")
+
+
+@pytest.fixture
+async def open_gateway(database: Database, store: LocalObjectStore) -> AsyncIterator[OpenGateway]:
     """Starts gateways over trainers; they are stopped after the test."""
     opened: list[tuple[Gateway, HealthyServer]] = []
 
@@ -130,7 +137,8 @@ async def open_gateway(database: Database) -> AsyncIterator[OpenGateway]:
         fleet = Fleet([trainer.address for trainer in trainers], MESH_TOKEN, poll_seconds=0.1, timeout_seconds=10)
         await fleet.start()
         registry = RegistryServicer(RegistryService(fleet))
-        inference = InferenceServicer(InferenceService(database, fleet, max_image_bytes=MAX_IMAGE_BYTES))
+        service = InferenceService(database, fleet, store, max_image_bytes=MAX_IMAGE_BYTES)
+        inference = InferenceServicer(service)
         served = create_server(
             [
                 (
@@ -148,7 +156,7 @@ async def open_gateway(database: Database) -> AsyncIterator[OpenGateway]:
         port = served.server.add_insecure_port("127.0.0.1:0")
         await served.serve()
         address = f"127.0.0.1:{port}"
-        gateway = Gateway(address, fleet, grpc.aio.insecure_channel(address))
+        gateway = Gateway(address, fleet, service, grpc.aio.insecure_channel(address))
         opened.append((gateway, served))
         return gateway
 

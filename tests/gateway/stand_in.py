@@ -12,7 +12,7 @@ from itertools import count
 
 from google.protobuf import struct_pb2
 
-from rpc.errors import DomainError, not_served_yet
+from rpc.errors import DomainError
 from rpc.interceptors import Context, ErrorInterceptor, MeshAuthInterceptor
 from rpc.server import HealthyServer, create_server
 from rpc.times import now_timestamp
@@ -44,6 +44,7 @@ def model(name: str, *, pretrained: bool = False, tasks: Sequence[common_pb2.Tas
 class StandInTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
     """One trainer; ``asked`` counts its calls by name, ``fails`` raises an error in place of the named call.
 
+    A stream of predictions counts what it read in ``streamed`` and answers while ``answers_streams`` is set.
     It starts no agents: ``runs`` keeps what it was asked to start, and the tests play the agents. While
     ``answers_starts`` is cleared, a start is done and its answer held back.
     """
@@ -60,6 +61,9 @@ class StandInTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
         self.predict_requests: list[trainer_pb2.PredictRequest] = []
         self.predicting = asyncio.Event()
         self.given_up = asyncio.Event()
+        self.streamed = 0
+        self.answers_streams = asyncio.Event()
+        self.answers_streams.set()
         self.runs: dict[str, run_pb2.RunSpec] = {}
         self.stopped: list[trainer_pb2.StopRunRequest] = []
         self.answers_starts = asyncio.Event()
@@ -199,6 +203,7 @@ class StandInTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
                     job_id=checkpoint.job_id,
                     memory_bytes=4000,
                     last_used_time=now_timestamp(),
+                    runtime="bytes",
                 )
                 for checkpoint in self._loaded.values()
             ]
@@ -224,8 +229,21 @@ class StandInTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
     async def PredictStream(
         self, request_iterator: AsyncIterator[trainer_pb2.PredictStreamRequest], context: Context
     ) -> AsyncIterator[trainer_pb2.PredictStreamResponse]:
-        raise not_served_yet("visionmesh.mesh.v1.TrainerService/PredictStream")
-        yield  # never reached: it makes this a stream
+        self._ask("PredictStream")
+        try:
+            async for message in request_iterator:
+                self.streamed += 1
+                await self.answers_streams.wait()
+                if message.request.image_bytes == b"the last":
+                    raise DomainError("SHUTTING_DOWN", "The trainer is shutting down.")
+                if not message.request.image_bytes.strip(b"\xff\x00"):
+                    answer = await self.Predict(message.request, context)
+                    yield trainer_pb2.PredictStreamResponse(prediction=answer.prediction)
+                else:
+                    yield trainer_pb2.PredictStreamResponse(failure=unreadable_image().failure())
+        except asyncio.CancelledError:
+            self.given_up.set()
+            raise
 
     def _model(self, name: str) -> registry_pb2.Model:
         for item in self.models:

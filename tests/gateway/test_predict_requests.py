@@ -61,21 +61,6 @@ async def test_an_image_over_the_limit_names_the_setting(
     assert counters.asked["Predict"] == 1
 
 
-async def test_a_dataset_file_is_not_served_yet(gateway: Gateway, alice: Account) -> None:
-    file = inference_pb2.DatasetFileRef(dataset_id="ds_1", path="train/a/1.png")
-    request = inference_pb2.PredictRequest(job_id="job_1", dataset_file=file)
-    error = await refused(gateway.inference.Predict(request, metadata=alice.metadata))
-    assert (error.code, error.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_SERVED_YET")
-    assert "image_bytes" in error.message
-
-
-async def test_streams_are_not_served_yet(gateway: Gateway, alice: Account) -> None:
-    # Nothing is written: grpc.aio reports a write that meets the end of the call in place of the call's status.
-    stream = gateway.inference.PredictStream(metadata=alice.metadata, timeout=10)
-    error = await refused(stream.read())
-    assert (error.code, error.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_SERVED_YET")
-
-
 async def test_every_rpc_needs_a_token(gateway: Gateway) -> None:
     inference = gateway.inference
     for call in (

@@ -9,7 +9,7 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -23,7 +23,6 @@ from tests.trainer.servers import TOKEN, TrainerProcess, refusal, running_traine
 from tests.trainer.tiny import train_tiny_classifier
 from trainer.adapter import PredictOptions
 from trainer_timm.adapter import TimmAdapter
-from visionmesh.errors import from_rpc
 from visionmesh.mesh.v1 import run_pb2, trainer_pb2
 from visionmesh.mesh.v1.trainer_service_pb2_grpc import TrainerServiceStub
 from visionmesh.v1 import common_pb2
@@ -87,9 +86,8 @@ async def test_a_checkpoint_predicts_as_its_adapter_does(
     request = trainer_pb2.PredictRequest(checkpoint=checkpoint, image_bytes=picture("red"))
     prediction = (await stub.Predict(request)).prediction
 
-    expected = (
-        TimmAdapter().load_predictor(tiny_checkpoint, 1).predict(Image.new("RGB", (40, 30), "red"), PredictOptions())
-    )
+    predictor = TimmAdapter().load_predictor(tiny_checkpoint, 1)
+    [expected] = predictor.predict_batch([predictor.prepare(Image.new("RGB", (40, 30), "red"))], [PredictOptions()])
     assert [found.label for found in prediction.classifications] == ["red", "blue"]
     assert [found.label_id for found in prediction.classifications] == [1, 0]
     for found, wanted in zip(prediction.classifications, expected.classifications, strict=True):
@@ -179,13 +177,49 @@ async def test_a_checkpoint_object_that_is_not_the_one_published_is_named_with_i
     assert (await stub.Predict(request)).prediction.classifications
 
 
-async def test_streams_of_predictions_are_not_served_yet(channel: grpc.aio.Channel) -> None:
-    # Nothing is written: grpc.aio reports a write that meets the end of the call in place of the call's status.
-    call = TrainerServiceStub(channel).PredictStream()
-    with pytest.raises(grpc.RpcError) as caught:
-        await call.read()
+def asked(checkpoint: run_pb2.CheckpointRef, image: bytes, **options: Any) -> trainer_pb2.PredictStreamRequest:
+    request = trainer_pb2.PredictRequest(checkpoint=checkpoint, image_bytes=image, **options)
+    return trainer_pb2.PredictStreamRequest(request=request)
 
-    assert from_rpc(caught.value).reason == "NOT_SERVED_YET"
+
+async def test_a_stream_answers_in_order_and_each_image_fails_alone(
+    stub: TrainerServiceAsyncStub, checkpoint: run_pb2.CheckpointRef, trainer: TrainerProcess
+) -> None:
+    damaged = publish_checkpoint(trainer.store, "damaged too", {"weights.safetensors": b"x" * 1000})
+    colors = ["red", "blue"] * 20
+    requests = [asked(checkpoint, picture(color, (10 + place, 10))) for place, color in enumerate(colors)]
+    requests[3] = asked(checkpoint, b"no image")
+    requests[5] = asked(checkpoint, picture(), top_k=-1)
+    requests[7] = asked(damaged, picture())
+
+    answers = [answer async for answer in stub.PredictStream(iter(requests))]
+
+    assert len(answers) == 40
+    failures = {place: answer.failure.reason for place, answer in enumerate(answers) if answer.HasField("failure")}
+    assert failures == {3: "IMAGE_UNREADABLE", 5: "INVALID_REQUEST", 7: "STORAGE_CORRUPT"}
+    for place, (answer, color) in enumerate(zip(answers, colors, strict=True)):
+        if place not in failures:
+            assert answer.prediction.image_width == 10 + place
+            assert answer.prediction.classifications[0].label == color
+
+
+async def test_the_model_moves_to_onnx_runtime_and_says_the_same(
+    stub: TrainerServiceAsyncStub, checkpoint: run_pb2.CheckpointRef, trainer: TrainerProcess, tiny_checkpoint: Path
+) -> None:
+    request = trainer_pb2.PredictRequest(checkpoint=checkpoint, image_bytes=picture("red"))
+    while True:
+        prediction = (await stub.Predict(request)).prediction
+        [model] = (await stub.ListLoadedModels(trainer_pb2.ListLoadedModelsRequest())).models
+        if model.runtime == "onnxruntime":
+            break
+        assert model.runtime == "torch"  # it answers meanwhile
+        await asyncio.sleep(0.05)
+    after = (await stub.Predict(request)).prediction
+
+    for before_it, after_it in zip(prediction.classifications, after.classifications, strict=True):
+        assert after_it.label == before_it.label
+        assert after_it.confidence == pytest.approx(before_it.confidence, abs=1e-4)
+    assert model.memory_bytes > 100_000
 
 
 async def test_a_signal_drains_what_is_under_way_goes_on_and_no_run_begins(
@@ -202,6 +236,12 @@ async def test_a_signal_drains_what_is_under_way_goes_on_and_no_run_begins(
             watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
             assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
 
+            stream = stub.PredictStream()
+            await stream.write(asked(checkpoint, picture(), top_k=-1))
+            first = await stream.read()
+            assert isinstance(first, trainer_pb2.PredictStreamResponse)
+            assert first.failure.reason == "INVALID_REQUEST"
+
             ending.terminate()
             assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
             watch.cancel()
@@ -210,6 +250,7 @@ async def test_a_signal_drains_what_is_under_way_goes_on_and_no_run_begins(
             assert not prediction.done()
             answer = await prediction
             assert answer.prediction.classifications[0].label == "red"
+            assert (await refusal(stream.read())).reason == "SHUTTING_DOWN"
         began = time.monotonic()
         assert await asyncio.to_thread(ending.process.wait, 20) == 0, ending.log.read_text()
         assert time.monotonic() - began < 10

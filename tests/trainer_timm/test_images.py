@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +62,49 @@ def test_a_palette_gives_its_colours_and_its_transparency(tmp_path: Path) -> Non
     image.save(tmp_path / "clear.png", transparency=0)
     clear = read_image(tmp_path, "clear.png")
     assert [clear.getpixel((x, 0)) for x in (0, 1)] == [(255, 255, 255), (0, 255, 0)]
+
+
+@pytest.mark.parametrize("name", ["ink.jpg", "ink.tif"])
+def test_printing_inks_give_the_colours_they_print(name: str, tmp_path: Path) -> None:
+    # JPEGs of inks are stored inverted by the programs that make them; the marker that says so is Adobe's.
+    inks = (0, 102, 204, 51)
+    Image.new("CMYK", (16, 16), inks).save(tmp_path / name, quality=100)
+    *colours, black = (1 - ink / 255 for ink in inks)
+    expected = [255 * colour * black for colour in colours]
+    assert np.asarray(read_image(tmp_path, name))[8, 8] == pytest.approx(expected, abs=2)
+
+
+def png(width: int, height: int, color_type: int, rows: bytes) -> bytes:
+    """A PNG of 16 bits a channel, which Pillow reads and does not write."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 16, color_type, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("color_type", "pixel", "expected"),
+    [
+        (0, (32768,), (128, 128, 128)),
+        (2, (65535, 32768, 256), (255, 128, 1)),
+        (4, (32768, 65535), (128, 128, 128)),
+        (6, (65535, 32768, 256, 65535), (255, 128, 1)),
+        (6, (0, 0, 0, 0), (255, 255, 255)),
+    ],
+    ids=["L", "RGB", "LA", "RGBA", "clear"],
+)
+def test_a_png_of_16_bits_equals_the_same_of_8_bits(
+    color_type: int, pixel: tuple[int, ...], expected: tuple[int, int, int], tmp_path: Path
+) -> None:
+    row = b"\0" + struct.pack(f">{len(pixel)}H", *pixel)
+    (tmp_path / "deep.png").write_bytes(png(1, 1, color_type, row))
+    assert read_image(tmp_path, "deep.png").getpixel((0, 0)) == expected
+
+
+def test_greyscale_with_transparency_and_big_endian_depth(tmp_path: Path) -> None:
+    Image.new("LA", (1, 1), (0, 128)).save(tmp_path / "half.png")
+    assert read_image(tmp_path, "half.png").getpixel((0, 0)) == (127, 127, 127)
+    Image.frombytes("I;16B", (2, 1), struct.pack(">2H", 512, 65535)).save(tmp_path / "deep.tif")
+    assert np.asarray(read_image(tmp_path, "deep.tif"))[0, :, 0].tolist() == [2, 255]

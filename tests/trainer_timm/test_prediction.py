@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from tests.trainer_timm.helpers import Recorder, make_spec, write_dataset
-from trainer.adapter import PredictOptions, TrainingDataset
+from trainer.adapter import Prediction, PredictOptions, Predictor, TrainingDataset
 from trainer_timm.adapter import TimmAdapter
 from trainer_timm.evaluation import evaluate
 from trainer_timm.loading import DecodedImages, LoadingPlan, SampleImages, evaluation_loader
@@ -23,6 +23,12 @@ from trainer_timm.transforms import evaluation_transform, resolve_preprocessing
 def oblong(label: int, rng: np.random.Generator) -> Image.Image:
     """Draw an image that has to be resized and cropped."""
     return Image.fromarray(rng.integers(0, 90 + 80 * label, (50, 70, 3)).astype(np.uint8))
+
+
+def predict(predictor: Predictor, image: Image.Image, options: PredictOptions) -> Prediction:
+    """Predict one image alone."""
+    [prediction] = predictor.predict_batch([predictor.prepare(image)], [options])
+    return prediction
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +70,8 @@ def test_predictions_are_the_outputs_of_validation(
     assert list(rows) == [sample.path for sample in dataset.split("val")]
     for sample in dataset.split("val"):
         with Image.open(dataset.root / sample.path) as image:
-            logits = predictor.logits(image)
-            said = predictor.predict(image, PredictOptions()).classifications
+            logits = predictor.logits([predictor.prepare(image)])[0]
+            said = predict(predictor, image, PredictOptions()).classifications
         first, row = said[0], rows[sample.path]
         assert first.label_id == int(logits.argmax())
         # What is kept of each image is what the model says when it is asked about it.
@@ -85,13 +91,13 @@ def test_preprocessing_is_bit_for_bit_that_of_validation(
     dataset = trained[0]
     samples = dataset.split("val")[:1]
     # The model's own preprocessing, as training resolves it, against the one that the checkpoint carries.
-    transform = evaluation_transform(resolve_preprocessing(predictor._model, 32))
+    transform = evaluation_transform(resolve_preprocessing(predictor.model, 32))
     images = SampleImages(DecodedImages(dataset.root, 0), samples, transform)
     batch = evaluation_loader(images, 1, LoadingPlan(0, 0, False))
     tensor, _ = next(iter(batch))
     with Image.open(dataset.root / samples[0].path) as image, torch.inference_mode():
-        assert torch.equal(predictor.logits(image), predictor._model(tensor)[0])
-    result = evaluate(predictor._model, batch, dataset.class_names, torch.device("cpu"), lambda: False)
+        assert torch.equal(predictor.logits([predictor.prepare(image)])[0], predictor.model(tensor)[0])
+    result = evaluate(predictor.model, batch, dataset.class_names, torch.device("cpu"), lambda: False)
     assert result is not None and result.metrics["val_loss"] > 0
 
 
@@ -113,23 +119,23 @@ def test_preprocessing_is_bit_for_bit_that_of_validation(
     ids=lambda image: f"{image.mode}-{image.width}x{image.height}",
 )
 def test_every_kind_of_image_is_classified(image: Image.Image, predictor: TimmPredictor) -> None:
-    found = predictor.predict(image, PredictOptions(top_k=7)).classifications
+    found = predict(predictor, image, PredictOptions(top_k=7)).classifications
     assert sum(item.confidence for item in found) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_top_k_and_threshold(predictor: TimmPredictor) -> None:
     image = Image.new("RGB", (40, 40), "red")
-    everything = predictor.predict(image, PredictOptions(top_k=100)).classifications
+    everything = predict(predictor, image, PredictOptions(top_k=100)).classifications
     assert len(everything) == 7
     confidences = [item.confidence for item in everything]
     assert confidences == sorted(confidences, reverse=True)
     assert all(item.label == predictor.class_names[item.label_id] for item in everything)
-    assert predictor.predict(image, PredictOptions()).classifications == everything[:5]
-    assert predictor.predict(image, PredictOptions(top_k=2)).classifications == everything[:2]
+    assert predict(predictor, image, PredictOptions()).classifications == everything[:5]
+    assert predict(predictor, image, PredictOptions(top_k=2)).classifications == everything[:2]
     # What reaches the threshold exactly is kept.
-    above = predictor.predict(image, PredictOptions(confidence_threshold=confidences[2])).classifications
+    above = predict(predictor, image, PredictOptions(confidence_threshold=confidences[2])).classifications
     assert above == everything[:3]
-    assert predictor.predict(image, PredictOptions(confidence_threshold=1.0)).classifications == ()
+    assert predict(predictor, image, PredictOptions(confidence_threshold=1.0)).classifications == ()
 
 
 def test_the_size_of_a_model_with_fixed_input_comes_from_the_checkpoint(
@@ -138,4 +144,4 @@ def test_the_size_of_a_model_with_fixed_input_comes_from_the_checkpoint(
     recorder = Recorder()
     TimmAdapter().train(make_spec(model_name="test_vit", epochs=1), textures, tmp_path, recorder)
     predictor = TimmAdapter().load_predictor(recorder.checkpoints[0][1], 1)
-    assert len(predictor.predict(Image.new("RGB", (99, 50)), PredictOptions()).classifications) == 3
+    assert len(predict(predictor, Image.new("RGB", (99, 50)), PredictOptions()).classifications) == 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -50,6 +50,17 @@ class CheckpointCache:
             fetch(self._store, downloads, None)
 
         with self._folders.open(_entry(files, digest), build) as folder:
+            yield folder
+
+    @contextmanager
+    def derived(self, digest: str, key: str, build: Callable[[Path], None]) -> Iterator[Path]:
+        """Give a folder with what ``build`` makes of the checkpoint of ``digest``: called once for each ``key``.
+
+        It is an entry of the same cache: whole or absent, and evicted when it was not used for long. What ``build``
+        raises comes through.
+        """
+        entry = sha256_bytes(json.dumps(["derived", digest, key]).encode())
+        with self._folders.open(entry, build) as folder:
             yield folder
 
 

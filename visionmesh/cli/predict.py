@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from visionmesh.cli.command import command
-from visionmesh.cli.failures import exit_code_of, report
+from visionmesh.cli.failures import USAGE, CommandError, exit_code_of, report
 from visionmesh.cli.session import Session, to_json
 from visionmesh.cli.tables import print_table
-from visionmesh.client import VisionMeshError
+from visionmesh.errors import from_failure
 from visionmesh.v1 import inference_pb2
 
 # What concerns one image alone; the others are still predicted.
-_OF_THE_IMAGE = frozenset({"IMAGE_UNREADABLE", "IMAGE_TOO_LARGE", "MESSAGE_TOO_LARGE"})
+_OF_THE_IMAGE = frozenset({"IMAGE_UNREADABLE", "IMAGE_TOO_LARGE", "MESSAGE_TOO_LARGE", "INTERNAL"})
+
+# Files of a folder that are taken for images; a file that is named itself may end in anything.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,14 +29,16 @@ def add_to(app: typer.Typer) -> None:
     command(
         app,
         "predict",
-        examples="visionmesh predict JOB photo.jpg\nvisionmesh predict JOB photos/*.jpg --top-k 1 --json",
+        examples="visionmesh predict JOB photo.jpg\nvisionmesh predict JOB photos/ --top-k 1 --json > answers.jsonl",
     )(predict)
 
 
 def predict(
     session: Session,
     job_id: Annotated[str, typer.Argument(metavar="JOB", help="Job whose best checkpoint answers, else its last.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", exists=True, dir_okay=False, help="Image files.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", exists=True, help="Image files, and folders of them.")
+    ],
     checkpoint: Annotated[
         str, typer.Option("--checkpoint", metavar="ID", help="This checkpoint answers instead of the job's best.")
     ] = "",
@@ -39,33 +47,57 @@ def predict(
         float | None, typer.Option("--confidence", min=0.0, max=1.0, help="Leave out what is less sure.")
     ] = None,
 ) -> None:
-    """Predict images with a trained model; with --json one object per image and line.
+    """Predict images with a trained model, in one stream; with --json one object per image and line, in order.
 
     An image that cannot be read is reported, and the others are predicted all the same.
     """
+    paths = list(_files(images))
+    if not paths:
+        raise CommandError("USAGE", f"No image files ({', '.join(SUFFIXES)}) were found.", USAGE)
     failed = 0
-    with session.client() as client:
-        for image in images:
-            try:
-                answer = client.predict(
-                    image,
-                    job_id="" if checkpoint else job_id,
-                    checkpoint_id=checkpoint,
-                    top_k=top_k,
-                    confidence_threshold=confidence,
-                )
-            except VisionMeshError as error:
+    with session.client() as client, _progress(session, len(paths)) as advance:
+        answers = client.predict_stream(
+            paths,
+            job_id="" if checkpoint else job_id,
+            checkpoint_id=checkpoint,
+            top_k=top_k,
+            confidence_threshold=confidence,
+        )
+        for image, answer in zip(paths, answers, strict=True):
+            advance()
+            if answer.WhichOneof("result") == "failure":
+                error = from_failure(answer.failure)
                 if error.reason not in _OF_THE_IMAGE:
-                    raise
+                    raise error
                 report(error, as_json=session.json, address=session.address, image=str(image))
                 failed = failed or exit_code_of(error)
-                continue
-            if session.json:
-                session.print_json({"image": str(image), **to_json(answer)})
+            elif session.json:
+                session.print_json({"image": str(image), **to_json(answer.response)})
             else:
-                _print(session, image, answer)
+                _print(session, image, answer.response)
     if failed:
         raise typer.Exit(failed)
+
+
+def _files(given: Iterable[Path]) -> Iterator[Path]:
+    """The files, and those of folders that look like images, by name."""
+    for path in given:
+        if path.is_dir():
+            yield from sorted(found for found in path.rglob("*") if found.suffix.lower() in SUFFIXES)
+        else:
+            yield path
+
+
+@contextmanager
+def _progress(session: Session, total: int) -> Iterator[Callable[[], None]]:
+    """Give what counts an image. A bar is drawn where results go elsewhere: on the terminal they show it themselves."""
+    if total == 1 or not session.notes.is_terminal or session.out.is_terminal:
+        yield lambda: None
+        return
+    columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=session.notes, redirect_stdout=False) as bars:
+        bar = bars.add_task("", total=total)
+        yield lambda: bars.advance(bar)
 
 
 def _print(session: Session, image: Path, answer: inference_pb2.PredictResponse) -> None:

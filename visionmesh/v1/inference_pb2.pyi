@@ -153,7 +153,7 @@ class PredictStreamResponse(_message.Message):
     def __init__(self, tag: _Optional[str] = ..., response: _Optional[_Union[PredictResponse, _Mapping]] = ..., failure: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ...) -> None: ...
 
 class LoadedModel(_message.Message):
-    __slots__ = ("framework", "model_name", "checkpoint_id", "job_id", "memory_bytes", "last_used_time", "trainer_address")
+    __slots__ = ("framework", "model_name", "checkpoint_id", "job_id", "memory_bytes", "last_used_time", "trainer_address", "runtime")
     FRAMEWORK_FIELD_NUMBER: _ClassVar[int]
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -161,6 +161,7 @@ class LoadedModel(_message.Message):
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     LAST_USED_TIME_FIELD_NUMBER: _ClassVar[int]
     TRAINER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
     framework: str
     model_name: str
     checkpoint_id: str
@@ -168,7 +169,8 @@ class LoadedModel(_message.Message):
     memory_bytes: int
     last_used_time: _timestamp_pb2.Timestamp
     trainer_address: str
-    def __init__(self, framework: _Optional[str] = ..., model_name: _Optional[str] = ..., checkpoint_id: _Optional[str] = ..., job_id: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., last_used_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., trainer_address: _Optional[str] = ...) -> None: ...
+    runtime: str
+    def __init__(self, framework: _Optional[str] = ..., model_name: _Optional[str] = ..., checkpoint_id: _Optional[str] = ..., job_id: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., last_used_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., trainer_address: _Optional[str] = ..., runtime: _Optional[str] = ...) -> None: ...
 
 class ListLoadedModelsRequest(_message.Message):
     __slots__ = ()

@@ -59,14 +59,19 @@ class InferenceServiceServicer:
     def Predict(self, request, context):
         """Predicts one image. The first call on a checkpoint loads it; later ones find it in memory. Reasons:
         JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT, INVALID_REQUEST, IMAGE_UNREADABLE, IMAGE_TOO_LARGE,
-        FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, BUSY, STORAGE_CORRUPT, MESSAGE_TOO_LARGE, NOT_SERVED_YET (a file of a dataset).
+        FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, BUSY, STORAGE_CORRUPT, MESSAGE_TOO_LARGE; for a file of a dataset
+        DATASET_NOT_FOUND, FILE_NOT_FOUND and OBJECT_STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PredictStream(self, request_iterator, context):
-        """Predicts many images in order, each answered or failed alone. Reasons: NOT_SERVED_YET.
+        """Predicts many images. Each is answered or failed alone, in the order sent; its failure has the reasons of Predict but
+        BUSY, for a stream waits for its turn. Few images are on their way at once: a client that sends faster than it is
+        answered, or does not read its answers, is held back. The stream ends with OK after the answer to the last image, and
+        early when it cannot go on: FRAMEWORK_UNAVAILABLE (the trainer was lost), SHUTTING_DOWN, OBJECT_STORE_UNAVAILABLE; send
+        what is unanswered again. A cancelled stream drops what waits.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,10 +36,16 @@ class InferenceServiceStub:
     Predict: _grpc.UnaryUnaryMultiCallable[_inference_pb2.PredictRequest, _inference_pb2.PredictResponse]
     """Predicts one image. The first call on a checkpoint loads it; later ones find it in memory. Reasons:
     JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT, INVALID_REQUEST, IMAGE_UNREADABLE, IMAGE_TOO_LARGE,
-    FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, BUSY, STORAGE_CORRUPT, MESSAGE_TOO_LARGE, NOT_SERVED_YET (a file of a dataset).
+    FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, BUSY, STORAGE_CORRUPT, MESSAGE_TOO_LARGE; for a file of a dataset
+    DATASET_NOT_FOUND, FILE_NOT_FOUND and OBJECT_STORE_UNAVAILABLE.
     """
     PredictStream: _grpc.StreamStreamMultiCallable[_inference_pb2.PredictStreamRequest, _inference_pb2.PredictStreamResponse]
-    """Predicts many images in order, each answered or failed alone. Reasons: NOT_SERVED_YET."""
+    """Predicts many images. Each is answered or failed alone, in the order sent; its failure has the reasons of Predict but
+    BUSY, for a stream waits for its turn. Few images are on their way at once: a client that sends faster than it is
+    answered, or does not read its answers, is held back. The stream ends with OK after the answer to the last image, and
+    early when it cannot go on: FRAMEWORK_UNAVAILABLE (the trainer was lost), SHUTTING_DOWN, OBJECT_STORE_UNAVAILABLE; send
+    what is unanswered again. A cancelled stream drops what waits.
+    """
     ListLoadedModels: _grpc.UnaryUnaryMultiCallable[_inference_pb2.ListLoadedModelsRequest, _inference_pb2.ListLoadedModelsResponse]
     """Lists the caller's models in memory. A trainer that is down is reported."""
 
@@ -51,10 +57,16 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     Predict: _aio.UnaryUnaryMultiCallable[_inference_pb2.PredictRequest, _inference_pb2.PredictResponse]  # type: ignore[assignment]
     """Predicts one image. The first call on a checkpoint loads it; later ones find it in memory. Reasons:
     JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT, INVALID_REQUEST, IMAGE_UNREADABLE, IMAGE_TOO_LARGE,
-    FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, BUSY, STORAGE_CORRUPT, MESSAGE_TOO_LARGE, NOT_SERVED_YET (a file of a dataset).
+    FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, BUSY, STORAGE_CORRUPT, MESSAGE_TOO_LARGE; for a file of a dataset
+    DATASET_NOT_FOUND, FILE_NOT_FOUND and OBJECT_STORE_UNAVAILABLE.
     """
     PredictStream: _aio.StreamStreamMultiCallable[_inference_pb2.PredictStreamRequest, _inference_pb2.PredictStreamResponse]  # type: ignore[assignment]
-    """Predicts many images in order, each answered or failed alone. Reasons: NOT_SERVED_YET."""
+    """Predicts many images. Each is answered or failed alone, in the order sent; its failure has the reasons of Predict but
+    BUSY, for a stream waits for its turn. Few images are on their way at once: a client that sends faster than it is
+    answered, or does not read its answers, is held back. The stream ends with OK after the answer to the last image, and
+    early when it cannot go on: FRAMEWORK_UNAVAILABLE (the trainer was lost), SHUTTING_DOWN, OBJECT_STORE_UNAVAILABLE; send
+    what is unanswered again. A cancelled stream drops what waits.
+    """
     ListLoadedModels: _aio.UnaryUnaryMultiCallable[_inference_pb2.ListLoadedModelsRequest, _inference_pb2.ListLoadedModelsResponse]  # type: ignore[assignment]
     """Lists the caller's models in memory. A trainer that is down is reported."""
 
@@ -69,7 +81,8 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_inference_pb2.PredictResponse, _abc.Awaitable[_inference_pb2.PredictResponse]]:
         """Predicts one image. The first call on a checkpoint loads it; later ones find it in memory. Reasons:
         JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT, INVALID_REQUEST, IMAGE_UNREADABLE, IMAGE_TOO_LARGE,
-        FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, BUSY, STORAGE_CORRUPT, MESSAGE_TOO_LARGE, NOT_SERVED_YET (a file of a dataset).
+        FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, BUSY, STORAGE_CORRUPT, MESSAGE_TOO_LARGE; for a file of a dataset
+        DATASET_NOT_FOUND, FILE_NOT_FOUND and OBJECT_STORE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -78,7 +91,12 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_inference_pb2.PredictStreamRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_inference_pb2.PredictStreamResponse], _abc.AsyncIterator[_inference_pb2.PredictStreamResponse]]:
-        """Predicts many images in order, each answered or failed alone. Reasons: NOT_SERVED_YET."""
+        """Predicts many images. Each is answered or failed alone, in the order sent; its failure has the reasons of Predict but
+        BUSY, for a stream waits for its turn. Few images are on their way at once: a client that sends faster than it is
+        answered, or does not read its answers, is held back. The stream ends with OK after the answer to the last image, and
+        early when it cannot go on: FRAMEWORK_UNAVAILABLE (the trainer was lost), SHUTTING_DOWN, OBJECT_STORE_UNAVAILABLE; send
+        what is unanswered again. A cancelled stream drops what waits.
+        """
 
     @_abc_1.abstractmethod
     def ListLoadedModels(

@@ -160,7 +160,8 @@ class TrainerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PredictStream(self, request_iterator, context):
-        """Predicts many images in order. Reasons: NOT_SERVED_YET.
+        """Predicts many images, each answered or failed alone, in the order sent. A stream waits for its turn where Predict is
+        BUSY. Reasons: SHUTTING_DOWN, once what was read is answered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

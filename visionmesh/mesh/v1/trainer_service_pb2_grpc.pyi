@@ -52,7 +52,9 @@ class TrainerServiceStub:
     Predict: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.PredictRequest, _trainer_pb2.PredictResponse]
     """Predicts one image. Reasons: IMAGE_UNREADABLE, IMAGE_TOO_LARGE, STORAGE_CORRUPT, BUSY."""
     PredictStream: _grpc.StreamStreamMultiCallable[_trainer_pb2.PredictStreamRequest, _trainer_pb2.PredictStreamResponse]
-    """Predicts many images in order. Reasons: NOT_SERVED_YET."""
+    """Predicts many images, each answered or failed alone, in the order sent. A stream waits for its turn where Predict is
+    BUSY. Reasons: SHUTTING_DOWN, once what was read is answered.
+    """
     ListLoadedModels: _grpc.UnaryUnaryMultiCallable[_trainer_pb2.ListLoadedModelsRequest, _trainer_pb2.ListLoadedModelsResponse]
     """Lists the models in memory."""
 
@@ -80,7 +82,9 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     Predict: _aio.UnaryUnaryMultiCallable[_trainer_pb2.PredictRequest, _trainer_pb2.PredictResponse]  # type: ignore[assignment]
     """Predicts one image. Reasons: IMAGE_UNREADABLE, IMAGE_TOO_LARGE, STORAGE_CORRUPT, BUSY."""
     PredictStream: _aio.StreamStreamMultiCallable[_trainer_pb2.PredictStreamRequest, _trainer_pb2.PredictStreamResponse]  # type: ignore[assignment]
-    """Predicts many images in order. Reasons: NOT_SERVED_YET."""
+    """Predicts many images, each answered or failed alone, in the order sent. A stream waits for its turn where Predict is
+    BUSY. Reasons: SHUTTING_DOWN, once what was read is answered.
+    """
     ListLoadedModels: _aio.UnaryUnaryMultiCallable[_trainer_pb2.ListLoadedModelsRequest, _trainer_pb2.ListLoadedModelsResponse]  # type: ignore[assignment]
     """Lists the models in memory."""
 
@@ -165,7 +169,9 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_trainer_pb2.PredictStreamRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_trainer_pb2.PredictStreamResponse], _abc.AsyncIterator[_trainer_pb2.PredictStreamResponse]]:
-        """Predicts many images in order. Reasons: NOT_SERVED_YET."""
+        """Predicts many images, each answered or failed alone, in the order sent. A stream waits for its turn where Predict is
+        BUSY. Reasons: SHUTTING_DOWN, once what was read is answered.
+        """
 
     @_abc_1.abstractmethod
     def ListLoadedModels(
