@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from google.protobuf import json_format
+
 from gateway.enums import DATASET_FORMATS, JOB_STATES, METRIC_MODES, TASK_TYPES
 from rpc.times import to_timestamp
 from storage.database.tables import Checkpoint, Metric, TrainingJob, ValidationResult
