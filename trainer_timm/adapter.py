@@ -35,12 +35,11 @@ class TimmAdapter:
 
     def config_schema(self, task_type: str) -> ConfigSchema:
         """Return the schema of ``advanced_config``. Raises KeyError for a task type other than classification."""
-        from trainer_timm.devices import has_fast_bfloat16
         from trainer_timm.schema import classification_schema
 
         if task_type != CLASSIFICATION:
             raise KeyError(task_type)
-        return classification_schema(mixed_precision=has_fast_bfloat16())
+        return classification_schema()
 
     def primary_metrics(self, task_type: str) -> Mapping[str, str]:
         """Return what every classification measures, whatever its classes; accuracy is the default.

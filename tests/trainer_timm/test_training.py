@@ -51,7 +51,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> TrainingDataset:
 
 
 def test_the_basic_preset_learns_digits_in_two_epochs(digits: TrainingDataset, tmp_path: Path) -> None:
-    basic = classification_schema(mixed_precision=False).presets[0]
+    basic = classification_schema().presets[0]
     recorder = Recorder()
     spec = make_spec(basic.config, batch_size=32, learning_rate=4e-3)
     assert TimmAdapter().train(spec, digits, tmp_path, recorder)
@@ -208,7 +208,7 @@ def test_batches_that_leave_one_image_over_train(textures: TrainingDataset, tmp_
     assert recorder.beginnings[0][2] == 2
 
 
-@pytest.mark.parametrize("preset", classification_schema(False).presets, ids=lambda preset: preset.name)
+@pytest.mark.parametrize("preset", classification_schema().presets, ids=lambda preset: preset.name)
 @pytest.mark.parametrize("model_name", ["test_resnet", "test_vit", "test_efficientnet"])
 def test_presets_train_several_architectures(
     preset: Any, model_name: str, textures: TrainingDataset, tmp_path: Path
