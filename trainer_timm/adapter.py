@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from trainer.adapter import ConfigSchema, ModelInfo, Predictor, TrainingDataset, TrainingReporter, TrainingSpec
+from trainer.adapter import (
+    ConfigSchema,
+    ConfigValue,
+    JobDraft,
+    ModelInfo,
+    Predictor,
+    TrainingDataset,
+    TrainingReporter,
+    TrainingSpec,
+    Violation,
+)
 from trainer_timm.names import CLASSIFICATION, FRAMEWORK, PRIMARY_METRICS
 
 
@@ -53,6 +63,12 @@ class TimmAdapter:
         from trainer_timm.pretrained import check_pretrained
 
         check_pretrained(model_name)
+
+    def check_job(self, task_type: str, job: JobDraft, config: Mapping[str, ConfigValue]) -> Sequence[Violation]:
+        """Return settings that do not go together, or not with the job."""
+        from trainer_timm.config_checks import check_job
+
+        return check_job(job, config)
 
     def train(self, spec: TrainingSpec, dataset: TrainingDataset, run_folder: Path, reporter: TrainingReporter) -> bool:
         """Train; return True when all epochs are done, False when asked to stop."""
