@@ -84,7 +84,7 @@ class Learner:
         if self.clip_mode != "none":
             # As timm's own training does: adaptive clipping leaves the classifier alone.
             parameters = model_parameters(self.model, exclude_head=self.clip_mode == "agc")
-            dispatch_clip_grad(parameters, self.clip_value, self.clip_mode)  # type: ignore[no-untyped-call]
+            dispatch_clip_grad(parameters, self.clip_value, self.clip_mode)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.updates += 1

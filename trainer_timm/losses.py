@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from timm.data.mixup import mixup_target
-from timm.loss import BinaryCrossEntropy
+from timm.loss.binary_cross_entropy import BinaryCrossEntropy
 from timm.loss.class_weights import compute_class_weights
 from torchvision.ops import sigmoid_focal_loss
 

@@ -36,7 +36,7 @@ class Mixing:
         """Return mixed images and shares of classes (N, C); an odd batch, such as an epoch's last, as it is."""
         if not self._mixes or len(images) % 2:
             return images, labels
-        images, shares = self._mixup(images, labels)  # type: ignore[no-untyped-call]
+        images, shares = self._mixup(images, labels)
         return images, shares
 
 

@@ -83,9 +83,9 @@ class _Training:
             integer(config, "loading.workers"),
         )
         channels_last = switch(config, "precision.channels_last")
-        model = self._initial_model().to(
-            device, memory_format=torch.channels_last if channels_last else torch.contiguous_format
-        )
+        model = self._initial_model().to(device)
+        if channels_last:
+            model = model.to(memory_format=torch.channels_last)
         self._preprocessing = resolve_preprocessing(model, spec.image_size)
         images = DecodedImages(dataset.root, self._plan.cache_bytes)
         self._train_images = SampleImages(images, train_samples, training_transform(self._preprocessing, spec.config))

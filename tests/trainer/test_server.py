@@ -121,6 +121,23 @@ async def test_every_fault_of_a_job_is_found_at_once(stub: TrainerServiceAsyncSt
     assert not answer.config.fields
 
 
+async def test_settings_that_do_not_fit_the_job_are_found(stub: TrainerServiceAsyncStub) -> None:
+    request = trainer_pb2.ValidateConfigRequest(model_name="test_vit", epochs=3, batch_size=7, image_size=40)
+    request.config.update({"scheduler": {"warmup_epochs": 4}, "freeze.backbone_epochs": 3, "mixing.type": "cutmix"})
+    answer = await stub.ValidateConfig(request)
+
+    assert {violation.field for violation in answer.violations} == {
+        "advanced_config.scheduler.warmup_epochs",
+        "advanced_config.freeze.backbone_epochs",
+        "advanced_config.mixing.type",
+        "image_size",
+    }
+    # What is not known of the job is not held against it.
+    request.ClearField("epochs")
+    request.batch_size, request.image_size = -1, 0
+    assert not (await stub.ValidateConfig(request)).violations
+
+
 async def test_a_right_job_is_answered_with_everything_filled_in(stub: TrainerServiceAsyncStub) -> None:
     request = trainer_pb2.ValidateConfigRequest(model_name="resnet18")
     request.config.update({"optimizer": {"type": "sgd"}})

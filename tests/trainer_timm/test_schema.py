@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from timm.optim import get_optimizer_info, list_optimizers
+from timm.optim import get_optimizer_info, list_optimizers  # type: ignore[attr-defined]  # public, no `as`
 
 from trainer.adapter import ConfigField, ConfigValue, FieldType
 from trainer_timm.adapter import TimmAdapter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from timm.optim import get_optimizer_info
+from timm.optim import get_optimizer_info  # type: ignore[attr-defined]  # public, not re-exported by `as`
 
 from trainer.adapter import Condition, ConfigField, ConfigOption, FieldType
 
