@@ -255,7 +255,8 @@ class Adapter(Protocol):
         ...
 
     def train(self, spec: TrainingSpec, dataset: TrainingDataset, run_folder: Path, reporter: TrainingReporter) -> bool:
-        """Train; return True when all epochs are done, False when asked to stop."""
+        """Train; return True when all epochs are done, or those that early stopping found worth it, and False when
+        asked to stop."""
         ...
 
     def load_predictor(self, checkpoint_folder: Path, threads: int) -> Predictor: ...

@@ -71,7 +71,7 @@ class TimmAdapter:
         return check_job(job, config)
 
     def train(self, spec: TrainingSpec, dataset: TrainingDataset, run_folder: Path, reporter: TrainingReporter) -> bool:
-        """Train; return True when all epochs are done, False when asked to stop."""
+        """Train; return True when all epochs are done or training stopped early, False when asked to stop."""
         from trainer_timm.training import train
 
         return train(spec, dataset, run_folder, reporter, self.versions())

@@ -131,6 +131,17 @@ async def test_how_a_stop_may_end(mesh: Mesh, ada: JobClient, outcome: str) -> N
     ]
 
 
+async def test_a_training_that_stopped_early_shows_the_epoch_it_ended_with(mesh: Mesh, ada: JobClient) -> None:
+    run = await mesh.preparing(ada)
+    script, agent = Script(run), await mesh.agent(run)
+    await agent.send(script.start(), script.metric(1), script.checkpoint(1), script.end("COMPLETED"))
+    job = await ada.get(run.job_id)
+    assert short(job.state) == "COMPLETED"
+    # Not all epochs were done, and nobody says that they were.
+    assert (job.current_epoch, job.progress) == (1, pytest.approx(1 / run.epochs))
+    assert run.epochs > 1
+
+
 async def test_a_run_that_fails_says_why(mesh: Mesh, ada: JobClient) -> None:
     for began in (True, False):
         run = await mesh.preparing(ada)
