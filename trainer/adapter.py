@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -104,6 +104,17 @@ class Violation:
 
     field: str
     description: str
+
+
+@dataclass(frozen=True)
+class JobDraft:
+    """What is known of a job when its configuration is checked; "" and 0 stand for what is not known."""
+
+    model_name: str = ""
+    epochs: int = 0
+    batch_size: int = 0
+    image_size: int = 0  # pixels; 0: the model's default
+    num_classes: int = 0
 
 
 class PretrainedUnavailable(Exception):
@@ -291,9 +302,22 @@ class Adapter(Protocol):
         ...
 
     def train(self, spec: TrainingSpec, dataset: TrainingDataset, run_folder: Path, reporter: TrainingReporter) -> bool:
-        """Train; return True when all epochs are done, False when asked to stop."""
+        """Train; return True when all epochs are done, or those that early stopping found worth it, and False when
+        asked to stop."""
         ...
 
     def load_predictor(self, checkpoint_folder: Path, threads: int) -> Predictor:
         """Load the weights of a checkpoint folder, to compute on a number of threads."""
+        ...
+
+
+@runtime_checkable
+class ChecksJobs(Protocol):
+    """What an adapter may have besides: a say in how settings go together, and with the job."""
+
+    def check_job(self, task_type: str, job: JobDraft, config: Mapping[str, ConfigValue]) -> Sequence[Violation]:
+        """Return what cannot work. ``config`` is complete and each of its values is valid by itself.
+
+        Fields are named as the job has them: ``image_size``, ``advanced_config.scheduler.warmup_epochs``.
+        """
         ...

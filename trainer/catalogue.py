@@ -11,7 +11,16 @@ from typing import TypeVar
 import structlog
 
 from rpc.errors import DomainError, invalid_request
-from trainer.adapter import Adapter, ConfigSchema, ConfigValue, ModelInfo, PretrainedUnavailable, Violation
+from trainer.adapter import (
+    Adapter,
+    ChecksJobs,
+    ConfigSchema,
+    ConfigValue,
+    JobDraft,
+    ModelInfo,
+    PretrainedUnavailable,
+    Violation,
+)
 from trainer.nearest import nearest_names
 from trainer.validation import check_config
 from visionmesh.errors import Violation as RequestViolation
@@ -86,19 +95,20 @@ class Catalogue:
         return task, await self._run(lambda: self._adapter.config_schema(task))
 
     async def check_job(
-        self, task_type: str | None, model_name: str, config: Mapping[str, object], pretrained: bool
+        self, task_type: str | None, job: JobDraft, config: Mapping[str, object], pretrained: bool
     ) -> JobCheck:
         """Check a job; weights are asked for when nothing else is wrong.
 
-        Without a task (None), the model's first is checked, or the framework's when ``model_name`` is empty; a wrong
+        Without a task (None), the model's first is checked, or the framework's when no model is named; a wrong
         task is a violation, and the configuration is checked for that same task. Raises MODEL_NOT_FOUND with the
         nearest names, and PRETRAINED_UNAVAILABLE.
         """
-        return await self._run(lambda: self._check_job(task_type, model_name, config, pretrained))
+        return await self._run(lambda: self._check_job(task_type, job, config, pretrained))
 
     def _check_job(
-        self, task_type: str | None, model_name: str, config: Mapping[str, object], pretrained: bool
+        self, task_type: str | None, job: JobDraft, config: Mapping[str, object], pretrained: bool
     ) -> JobCheck:
+        model_name = job.model_name
         model = self._find_model(model_name) if model_name else None
         possible = model.task_types if model else self.task_types
         violations: list[Violation] = []
@@ -107,6 +117,8 @@ class Catalogue:
         task = task_type if task_type in possible else possible[0]
         checked = check_config(self._adapter.config_schema(task), config)
         violations.extend(checked.violations)
+        if not violations and isinstance(self._adapter, ChecksJobs):
+            violations.extend(self._adapter.check_job(task, job, checked.config))
         if pretrained and model_name and not violations:
             self._check_pretrained(model_name)
         return JobCheck(

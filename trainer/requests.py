@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from rpc.errors import invalid_request
-from trainer.adapter import PredictOptions
+from trainer.adapter import JobDraft, PredictOptions
 from trainer.converters import task_type_name
 from visionmesh.errors import Violation
 from visionmesh.mesh.v1 import run_pb2, trainer_pb2
@@ -41,6 +41,17 @@ def check_run_spec(run: run_pb2.RunSpec) -> None:
         violations.append(Violation("run.learning_rate", "It must be greater than 0."))
     if violations:
         raise invalid_request(violations)
+
+
+def job_draft(request: trainer_pb2.ValidateConfigRequest) -> JobDraft:
+    """Return what a request tells of the job; what it gets wrong by itself is the caller's to say, and unknown here."""
+    return JobDraft(
+        model_name=request.model_name,
+        epochs=max(0, request.epochs),
+        batch_size=max(0, request.batch_size),
+        image_size=max(0, request.image_size),
+        num_classes=max(0, request.num_classes),
+    )
 
 
 def predict_options(request: trainer_pb2.PredictRequest) -> Callable[[str], PredictOptions]:

@@ -28,7 +28,7 @@ from trainer.converters import (
     violation_messages,
 )
 from trainer.predictors import PredictorPool
-from trainer.requests import check_run_spec, predict_options
+from trainer.requests import check_run_spec, job_draft, predict_options
 from trainer.runs.launcher import LocalLauncher
 from visionmesh.errors import Violation
 from visionmesh.mesh.v1 import trainer_pb2
@@ -106,7 +106,7 @@ class TrainerServicer(TrainerServiceServicer):
         self, request: trainer_pb2.ValidateConfigRequest, context: Context
     ) -> trainer_pb2.ValidateConfigResponse:
         check = await self._catalogue.check_job(
-            _task_type(request.task_type), request.model_name, struct_to_python(request.config), request.pretrained
+            _task_type(request.task_type), job_draft(request), struct_to_python(request.config), request.pretrained
         )
         return trainer_pb2.ValidateConfigResponse(
             violations=violation_messages(check.violations),

@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from trainer.adapter import ConfigSchema, ModelInfo, Predictor, TrainingDataset, TrainingReporter, TrainingSpec
+from trainer.adapter import (
+    ConfigSchema,
+    ConfigValue,
+    JobDraft,
+    ModelInfo,
+    Predictor,
+    TrainingDataset,
+    TrainingReporter,
+    TrainingSpec,
+    Violation,
+)
 from trainer_timm.names import CLASSIFICATION, FRAMEWORK, PRIMARY_METRICS
 
 
@@ -35,12 +45,11 @@ class TimmAdapter:
 
     def config_schema(self, task_type: str) -> ConfigSchema:
         """Return the schema of ``advanced_config``. Raises KeyError for a task type other than classification."""
-        from trainer_timm.devices import has_fast_bfloat16
         from trainer_timm.schema import classification_schema
 
         if task_type != CLASSIFICATION:
             raise KeyError(task_type)
-        return classification_schema(mixed_precision=has_fast_bfloat16())
+        return classification_schema()
 
     def primary_metrics(self, task_type: str) -> Mapping[str, str]:
         """Return what every classification measures, whatever its classes; accuracy is the default.
@@ -55,8 +64,14 @@ class TimmAdapter:
 
         check_pretrained(model_name)
 
+    def check_job(self, task_type: str, job: JobDraft, config: Mapping[str, ConfigValue]) -> Sequence[Violation]:
+        """Return settings that do not go together, or not with the job."""
+        from trainer_timm.config_checks import check_job
+
+        return check_job(job, config)
+
     def train(self, spec: TrainingSpec, dataset: TrainingDataset, run_folder: Path, reporter: TrainingReporter) -> bool:
-        """Train; return True when all epochs are done, False when asked to stop."""
+        """Train; return True when all epochs are done or training stopped early, False when asked to stop."""
         from trainer_timm.training import train
 
         return train(spec, dataset, run_folder, reporter, self.versions())

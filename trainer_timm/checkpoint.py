@@ -10,12 +10,15 @@
     versions                           library → version
 
 ``training_state.safetensors`` holds the optimiser's tensors (``state.<parameter>.<name>`` and
-``group.<index>.<name>``) and, under the same key, a JSON object:
+``group.<index>.<name>``), where weights are averaged the weights themselves (``model.<name>``: the average is what
+``weights.safetensors`` holds) and, under the same key, a JSON object:
 
     optimizer      param_groups (as torch gives them) and scalars (parameter → name → value that is no tensor)
     epoch          epochs done
     updates        updates done; the schedule is a function of epoch and updates, random state of (seed, epoch)
     best_metric    best value of the primary metric so far
+    scheduler      what a plateau schedule has counted; other schedules remember nothing
+    early_stopping best value of the metric watched and its epoch
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,7 @@ from trainer_timm.transforms import Preprocessing
 WEIGHTS_FILE = "weights.safetensors"
 TRAINING_STATE_FILE = "training_state.safetensors"
 METADATA_KEY = "visionmesh"
+_OWN_WEIGHTS = "model."
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,18 @@ class ModelDescription:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Where a training stands: epochs and updates done, and the best primary metric so far."""
+    """Where a training stands: epochs and updates done, and the best primary metric so far.
+
+    ``weights`` are the model's own where the checkpoint's are their average, else None.
+    """
 
     optimizer: Mapping[str, Any]
     epoch: int
     updates: int
     best_metric: float
+    weights: Mapping[str, torch.Tensor] | None = None
+    scheduler: Mapping[str, Any] = field(default_factory=dict)
+    early_stopping: Mapping[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(checkpoints: Path, description: ModelDescription, weights: Tensors, state: TrainingState) -> Path:
@@ -75,11 +85,14 @@ def save_checkpoint(checkpoints: Path, description: ModelDescription, weights: T
     temporary.mkdir(parents=True)
     _write(temporary / WEIGHTS_FILE, weights, _describe(description))
     tensors, scalars = split_state(state.optimizer)
+    tensors |= {f"{_OWN_WEIGHTS}{name}": tensor for name, tensor in (state.weights or {}).items()}
     content = {
         "optimizer": scalars,
         "epoch": state.epoch,
         "updates": state.updates,
         "best_metric": state.best_metric,
+        "scheduler": dict(state.scheduler),
+        "early_stopping": dict(state.early_stopping),
     }
     _write(temporary / TRAINING_STATE_FILE, tensors, content)
     _sync(temporary)
@@ -115,11 +128,15 @@ def load_model(folder: Path) -> tuple[ModelDescription, Tensors]:
 def load_training_state(folder: Path) -> TrainingState:
     """Read what ``save_checkpoint`` was given, the optimiser's tensors on the CPU."""
     tensors, content = _read(folder / TRAINING_STATE_FILE)
+    own = {name: tensors.pop(name) for name in list(tensors) if name.startswith(_OWN_WEIGHTS)}
     return TrainingState(
         optimizer=join_state(tensors, content["optimizer"]),
         epoch=content["epoch"],
         updates=content["updates"],
         best_metric=content["best_metric"],
+        weights={name.removeprefix(_OWN_WEIGHTS): tensor for name, tensor in own.items()} or None,
+        scheduler=content["scheduler"],
+        early_stopping=content["early_stopping"],
     )
 
 

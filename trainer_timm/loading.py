@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 
 from trainer.adapter import BadTrainingData, Sample
 from trainer_timm.images import read_image
@@ -63,6 +63,11 @@ class SampleImages(Dataset[tuple[torch.Tensor, int]]):
     def __len__(self) -> int:
         return len(self._samples)
 
+    @property
+    def label_ids(self) -> list[int]:
+        """The label of each sample."""
+        return [sample.label_id for sample in self._samples]
+
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         sample = self._samples[index]
         return self._transform(self._images[sample.path]), sample.label_id
@@ -77,13 +82,19 @@ class LoadingPlan:
     pin_memory: bool
 
 
-def plan_loading(root: Path, samples: Iterable[Sample], device: torch.device, threads: int) -> LoadingPlan:
+def plan_loading(
+    root: Path, samples: Iterable[Sample], device: torch.device, threads: int, workers: int = -1
+) -> LoadingPlan:
     """Choose in-process loading with a cache, or workers when an accelerator would wait for a big dataset.
 
-    The choice depends on the dataset and the specification alone, so that a resumed training repeats it.
+    ``workers`` of 0 or more decide it. Else the choice depends on the dataset and the specification alone, so that a
+    resumed training repeats it.
     Raises BadTrainingData when a file is missing.
     """
     stored = sum(_file_size(root, sample.path) for sample in samples)
+    if workers >= 0:
+        cache_bytes = CACHE_BYTES if workers == 0 else 0
+        return LoadingPlan(workers=workers, cache_bytes=cache_bytes, pin_memory=device.type != "cpu")
     if device.type == "cpu":
         # The cores compute already: workers would only take turns with them.
         return LoadingPlan(workers=0, cache_bytes=CACHE_BYTES, pin_memory=False)
@@ -94,13 +105,22 @@ def plan_loading(root: Path, samples: Iterable[Sample], device: torch.device, th
 
 
 def training_loader(
-    images: SampleImages, batch_size: int, generator: torch.Generator | None, plan: LoadingPlan
+    images: SampleImages,
+    batch_size: int,
+    generator: torch.Generator | None,
+    plan: LoadingPlan,
+    balanced: bool = False,
 ) -> DataLoader[Batch]:
-    """Return shuffled batches: images float32 (N, 3, S, S), label ids int64 (N,); ``images`` holds at least two."""
+    """Return shuffled batches: images float32 (N, 3, S, S), label ids int64 (N,); ``images`` holds at least two.
+
+    ``balanced`` draws as many images with repeats, each class as often as the others.
+    """
+    sampler = _balanced_sampler(images.label_ids, generator) if balanced else None
     return DataLoader(
         images,  # type: ignore[arg-type]
         batch_size=batch_size,
-        shuffle=True,
+        shuffle=sampler is None,
+        sampler=sampler,
         generator=generator,
         # Batch normalisation has no statistics for a batch of one.
         drop_last=batch_size > 1 and len(images) % batch_size == 1,
@@ -127,6 +147,12 @@ def read_batches(loader: DataLoader[Batch]) -> Iterator[Batch]:
         # A worker's error arrives as the text of its traceback, which ends with the class and the sentence.
         sentence = str(error).strip().splitlines()[-1].removeprefix(f"{BadTrainingData.__module__}.BadTrainingData: ")
         raise BadTrainingData(sentence) from error
+
+
+def _balanced_sampler(label_ids: list[int], generator: torch.Generator | None) -> WeightedRandomSampler:
+    labels = torch.tensor(label_ids)
+    weights = 1.0 / torch.bincount(labels)[labels].double()
+    return WeightedRandomSampler(weights.tolist(), len(label_ids), generator=generator)
 
 
 def _file_size(root: Path, path: str) -> int:

@@ -17,7 +17,12 @@ _MISFITS = (ArithmeticError, AssertionError, RuntimeError, ValueError)
 
 
 def build_model(
-    model_name: str, num_classes: int, image_size: int, drop_rate: float = 0.0, pretrained: bool = False
+    model_name: str,
+    num_classes: int,
+    image_size: int,
+    drop_rate: float = 0.0,
+    pretrained: bool = False,
+    drop_path_rate: float = 0.0,
 ) -> torch.nn.Module:
     """Build a model for RGB images of ``image_size`` pixels a side; logits are float32, (N, num_classes).
 
@@ -34,6 +39,8 @@ def build_model(
         arguments["img_size"] = image_size
     if drop_rate > 0:
         arguments["drop_rate"] = drop_rate
+    if drop_path_rate > 0:
+        arguments["drop_path_rate"] = drop_path_rate
     if not pretrained:
         return _build(model_name, image_size, arguments)
     local = local_weights(model_name)

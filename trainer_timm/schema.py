@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from trainer.adapter import ConfigSchema
-from trainer_timm.fields import CLASSIFICATION_FIELDS, MIXED_PRECISION
+from trainer_timm.fields import CLASSIFICATION_FIELDS
 from trainer_timm.presets import complete_presets
 
 
-def classification_schema(mixed_precision: bool) -> ConfigSchema:
-    """Return fields and presets; the field of mixed precision only where it makes a training faster."""
-    fields = (*CLASSIFICATION_FIELDS, MIXED_PRECISION) if mixed_precision else CLASSIFICATION_FIELDS
-    return ConfigSchema(fields=fields, presets=complete_presets(fields))
+@lru_cache(maxsize=1)
+def classification_schema() -> ConfigSchema:
+    """Return fields and presets. They are the same on every machine, so that a job can move between trainers."""
+    return ConfigSchema(fields=CLASSIFICATION_FIELDS, presets=complete_presets(CLASSIFICATION_FIELDS))

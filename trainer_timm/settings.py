@@ -29,3 +29,19 @@ def text(config: Mapping[str, ConfigValue], name: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a text, not {value!r}.")
     return value
+
+
+def numbers(config: Mapping[str, ConfigValue], name: str) -> list[float]:
+    """Return a NUMBER_LIST field. Raises KeyError when it is missing and TypeError when it is no list."""
+    value = config[name]
+    if not isinstance(value, list):
+        raise TypeError(f"{name} must be a list of numbers, not {value!r}.")
+    return [float(item) for item in value]
+
+
+def switch(config: Mapping[str, ConfigValue], name: str) -> bool:
+    """Return a BOOLEAN field. Raises KeyError when it is missing and TypeError when it is neither true nor false."""
+    value = config[name]
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be true or false, not {value!r}.")
+    return value

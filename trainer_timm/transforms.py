@@ -11,7 +11,7 @@ from timm.data.config import resolve_data_config
 from timm.data.transforms_factory import create_transform
 
 from trainer.adapter import ConfigValue
-from trainer_timm.settings import number, text
+from trainer_timm.settings import integer, number, text
 
 ImageTransform = Callable[[Image.Image], torch.Tensor]
 
@@ -63,20 +63,31 @@ def training_transform(preprocessing: Preprocessing, config: Mapping[str, Config
     """Return the augmenting transform that ``augmentation.*`` describes: RGB image → float32, (3, S, S)."""
     scale_min = number(config, "augmentation.random_crop_scale_min")
     color_jitter = number(config, "augmentation.color_jitter")
-    policy = text(config, "augmentation.auto_augment")
+    ratio = number(config, "augmentation.random_crop_ratio")
+    policy = chosen_policy(config)
     transform: ImageTransform = create_transform(
         input_size=(3, preprocessing.image_size, preprocessing.image_size),
         is_training=True,
         scale=(scale_min, 1.0),
         # A crop of the whole image must not change its shape: only real crops vary the aspect ratio.
-        ratio=(3 / 4, 4 / 3) if scale_min < 1.0 else (1.0, 1.0),
+        ratio=(1 / ratio, ratio) if scale_min < 1.0 else (1.0, 1.0),
         hflip=number(config, "augmentation.hflip"),
-        color_jitter=color_jitter if color_jitter > 0 else None,  # type: ignore[arg-type]  # None is timm's "off"
-        auto_augment=None if policy == "none" else policy,
+        vflip=number(config, "augmentation.vflip"),
+        color_jitter=color_jitter if color_jitter > 0 and policy in (None, "3a") else None,  # type: ignore[arg-type]  # None is timm's "off"
+        auto_augment=policy,
         interpolation=preprocessing.interpolation,
         mean=preprocessing.mean,
         std=preprocessing.std,
         re_prob=number(config, "augmentation.random_erasing"),
-        re_mode="pixel",
+        re_mode=text(config, "augmentation.random_erasing_mode"),
+        re_count=integer(config, "augmentation.random_erasing_count"),
     )
     return transform
+
+
+def chosen_policy(config: Mapping[str, ConfigValue]) -> str | None:
+    """Return the augmentation policy in timm's words, or None."""
+    chosen = text(config, "augmentation.auto_augment")
+    if chosen == "custom":
+        return text(config, "augmentation.policy")
+    return None if chosen == "none" else chosen

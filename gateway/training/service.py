@@ -69,7 +69,9 @@ class JobService:
         except DomainError as error:
             refusals.append(error)
         try:
-            violations = violations + (await self._ask_trainer(draft, config, violations) if draft.framework else [])
+            num_classes = len(dataset.class_names) if dataset is not None else 0
+            if draft.framework:
+                violations = violations + await self._ask_trainer(draft, config, violations, num_classes)
         except DomainError as error:
             refusals.append(error)
         if dataset is not None and draft.task_type and draft.task_type not in dataset.task_types:
@@ -186,7 +188,11 @@ class JobService:
         return dataset
 
     async def _ask_trainer(
-        self, draft: TrainingJob, config: struct_pb2.Struct, known_violations: builtins.list[Violation]
+        self,
+        draft: TrainingJob,
+        config: struct_pb2.Struct,
+        known_violations: builtins.list[Violation],
+        num_classes: int,
     ) -> builtins.list[Violation]:
         """Let a trainer check model, task, configuration and weights; fills in what it decides. Returns what it finds
         wrong beside ``known_violations``."""
@@ -195,6 +201,10 @@ class JobService:
             model_name=draft.model_name,
             config=config,
             pretrained=draft.pretrained,
+            epochs=draft.epochs,
+            batch_size=draft.batch_size,
+            image_size=draft.image_size,
+            num_classes=num_classes,
         )
         answer = await first_answer(
             self._fleet.serving(draft.framework), lambda stub, timeout: stub.ValidateConfig(request, timeout=timeout)

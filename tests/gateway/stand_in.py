@@ -58,6 +58,7 @@ class StandInTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
         self.fails: dict[str, Exception] = {}
         self.predict_seconds = 0.0
         self.predict_deadlines: list[float] = []
+        self.validate_requests: list[trainer_pb2.ValidateConfigRequest] = []
         self.predict_requests: list[trainer_pb2.PredictRequest] = []
         self.predicting = asyncio.Event()
         self.given_up = asyncio.Event()
@@ -141,6 +142,7 @@ class StandInTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
         self, request: trainer_pb2.ValidateConfigRequest, context: Context
     ) -> trainer_pb2.ValidateConfigResponse:
         self._ask("ValidateConfig")
+        self.validate_requests.append(request)
         chosen = self._model(request.model_name) if request.model_name else self.models[0]
         task_type = request.task_type or chosen.task_types[0]
         given = dict(request.config)

@@ -105,7 +105,7 @@ async def test_a_schema_of_another_task_is_refused(stub: TrainerServiceAsyncStub
 
 async def test_every_fault_of_a_job_is_found_at_once(stub: TrainerServiceAsyncStub) -> None:
     request = trainer_pb2.ValidateConfigRequest(task_type=DETECTION, model_name="test_resnet")
-    request.config.update({"optimizer": {"type": "adamm", "weight_decay": -1}, "gradient.clip_norn": 1, "epochs": 3})
+    request.config.update({"optimizer": {"type": "adamm", "weight_decay": -1}, "gradient.clip_mod": 1, "epochs": 3})
     answer = await stub.ValidateConfig(request)
 
     said = {violation.field: violation.description for violation in answer.violations}
@@ -113,12 +113,29 @@ async def test_every_fault_of_a_job_is_found_at_once(stub: TrainerServiceAsyncSt
         "task_type",
         "advanced_config.optimizer.type",
         "advanced_config.optimizer.weight_decay",
-        "advanced_config.gradient.clip_norn",
+        "advanced_config.gradient.clip_mod",
         "advanced_config.epochs",
     }
     assert "IMAGE_CLASSIFICATION" in said["task_type"]
-    assert "Did you mean gradient.clip_norm?" in said["advanced_config.gradient.clip_norn"]
+    assert "Did you mean gradient.clip_mode?" in said["advanced_config.gradient.clip_mod"]
     assert not answer.config.fields
+
+
+async def test_settings_that_do_not_fit_the_job_are_found(stub: TrainerServiceAsyncStub) -> None:
+    request = trainer_pb2.ValidateConfigRequest(model_name="test_vit", epochs=3, batch_size=7, image_size=40)
+    request.config.update({"scheduler": {"warmup_epochs": 4}, "freeze.backbone_epochs": 3, "mixing.type": "cutmix"})
+    answer = await stub.ValidateConfig(request)
+
+    assert {violation.field for violation in answer.violations} == {
+        "advanced_config.scheduler.warmup_epochs",
+        "advanced_config.freeze.backbone_epochs",
+        "advanced_config.mixing.type",
+        "image_size",
+    }
+    # What is not known of the job is not held against it.
+    request.ClearField("epochs")
+    request.batch_size, request.image_size = -1, 0
+    assert not (await stub.ValidateConfig(request)).violations
 
 
 async def test_a_right_job_is_answered_with_everything_filled_in(stub: TrainerServiceAsyncStub) -> None:

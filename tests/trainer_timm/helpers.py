@@ -13,7 +13,7 @@ from trainer.adapter import ConfigValue, Sample, TrainingDataset, TrainingSpec
 from trainer_timm.schema import classification_schema
 
 SIZE = 32
-DEFAULTS: dict[str, ConfigValue] = {field.name: field.default for field in classification_schema(True).fields}
+DEFAULTS: dict[str, ConfigValue] = {field.name: field.default for field in classification_schema().fields}
 PLAIN: dict[str, ConfigValue] = {
     **DEFAULTS,
     "augmentation.hflip": 0.0,

@@ -82,7 +82,7 @@ def test_the_metadata_of_a_training_is_what_the_documentation_says(textures: Tra
         "metrics": metrics,
     }
     state = metadata(folder / "training_state.safetensors")
-    assert set(state) == {"optimizer", "epoch", "updates", "best_metric"}
+    assert set(state) == {"optimizer", "epoch", "updates", "best_metric", "scheduler", "early_stopping"}
     assert (state["epoch"], state["updates"], state["best_metric"]) == (1, 2, metrics["accuracy"])
 
 

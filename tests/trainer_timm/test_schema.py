@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-import torch
+from timm.optim import get_optimizer_info, list_optimizers  # type: ignore[attr-defined]  # public, no `as`
 
 from trainer.adapter import ConfigField, ConfigValue, FieldType
 from trainer_timm.adapter import TimmAdapter
 from trainer_timm.schema import classification_schema
 
-SCHEMA = classification_schema(mixed_precision=True)
+SCHEMA = classification_schema()
 FIELDS = {field.name: field for field in SCHEMA.fields}
 PRESETS = {preset.name: preset for preset in SCHEMA.presets}
 
@@ -20,6 +22,11 @@ def is_valid(field: ConfigField, value: ConfigValue) -> bool:
         return value in [option.value for option in field.options]
     if field.type is FieldType.BOOLEAN:
         return isinstance(value, bool)
+    if field.type is FieldType.TEXT:
+        return isinstance(value, str)
+    if field.type is FieldType.NUMBER_LIST:
+        number = replace(field, type=FieldType.NUMBER)
+        return isinstance(value, list) and all(is_valid(number, element) for element in value)
     assert field.type in (FieldType.NUMBER, FieldType.INTEGER)
     if isinstance(value, bool) or not isinstance(value, int if field.type is FieldType.INTEGER else float):
         return False
@@ -46,9 +53,17 @@ def test_presets_are_complete_and_valid(field: ConfigField, preset: object) -> N
     assert is_valid(field, config[field.name])
 
 
-def test_there_are_three_presets_that_differ() -> None:
-    assert list(PRESETS) == ["basic", "standard", "advanced"]
-    assert len({tuple(preset.config.items()) for preset in SCHEMA.presets}) == 3
+def test_presets_differ_and_say_when_to_use_them() -> None:
+    assert list(PRESETS) == [
+        "basic",
+        "standard",
+        "advanced",
+        "fine_tune_small",
+        "from_scratch",
+        "strong_augmentation",
+    ]
+    assert len({str(sorted(preset.config.items())) for preset in SCHEMA.presets}) == len(PRESETS)
+    assert all(preset.description.startswith("Use it ") and preset.label for preset in SCHEMA.presets)
 
 
 @pytest.mark.parametrize("field", [field for field in SCHEMA.fields if field.condition], ids=lambda field: field.name)
@@ -58,7 +73,8 @@ def test_a_condition_names_a_field_and_values_that_it_can_take(field: ConfigFiel
     assert field.condition.values
     assert all(is_valid(other, value) for value in field.condition.values)
     # A condition that always holds would hide nothing.
-    assert {option.value for option in other.options} - set(field.condition.values)
+    choices: set[ConfigValue] = {option.value for option in other.options} or {True, False}
+    assert choices - set(field.condition.values)
 
 
 def test_images_are_flipped_and_cropped_by_default_and_the_basic_preset_does_neither() -> None:
@@ -68,12 +84,15 @@ def test_images_are_flipped_and_cropped_by_default_and_the_basic_preset_does_nei
     assert PRESETS["basic"].config["augmentation.random_crop_scale_min"] == 1.0
 
 
-def test_mixed_precision_is_offered_only_where_it_helps() -> None:
-    without = classification_schema(mixed_precision=False)
-    assert "precision.amp" not in {field.name for field in without.fields}
-    assert all("precision.amp" not in preset.config for preset in without.presets)
-    helps = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    assert TimmAdapter().config_schema("IMAGE_CLASSIFICATION") == classification_schema(mixed_precision=helps)
+def test_mixed_precision_is_offered_everywhere_and_says_what_a_cpu_does() -> None:
+    assert "CPU ignores it" in FIELDS["precision.amp"].description
+    assert TimmAdapter().config_schema("IMAGE_CLASSIFICATION") == SCHEMA
+
+
+def test_optimisers_are_described_by_timm() -> None:
+    options = {option.value: option.description for option in FIELDS["optimizer.type"].options}
+    assert {"adam", "adamw", "sgd", "lamb", "lion"} <= set(options) <= set(list_optimizers())
+    assert all(description.startswith(get_optimizer_info(name).description) for name, description in options.items())
 
 
 def test_another_task_type_is_a_key_error() -> None:

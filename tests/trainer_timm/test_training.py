@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,12 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from tests.trainer_timm.helpers import DEFAULTS, PLAIN, Recorder, make_spec
-from trainer.adapter import ConfigValue, FieldType, Sample, TrainingDataset, TrainingDiverged
+from trainer.adapter import ConfigValue, Sample, TrainingDataset, TrainingDiverged
 from trainer_timm.adapter import TimmAdapter
-from trainer_timm.checkpoint import load_model, load_training_state
+from trainer_timm.checkpoint import load_training_state
 from trainer_timm.evaluation import metric_names
-from trainer_timm.fields import CLASSIFICATION_FIELDS
 from trainer_timm.schema import classification_schema
 
-OPTIMIZERS = [
-    option.value
-    for field in CLASSIFICATION_FIELDS
-    if field.name == "optimizer.type" and field.type is FieldType.SELECT
-    for option in field.options
-]
 # Everything random at once.
 RANDOM: dict[str, ConfigValue] = {
     **DEFAULTS,
@@ -52,7 +44,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> TrainingDataset:
 
 
 def test_the_basic_preset_learns_digits_in_two_epochs(digits: TrainingDataset, tmp_path: Path) -> None:
-    basic = classification_schema(mixed_precision=False).presets[0]
+    basic = classification_schema().presets[0]
     recorder = Recorder()
     spec = make_spec(basic.config, batch_size=32, learning_rate=4e-3)
     assert TimmAdapter().train(spec, digits, tmp_path, recorder)
@@ -98,42 +90,6 @@ def test_the_validation_summary_agrees_with_itself(textures: TrainingDataset, tm
         assert row["recall"] == pytest.approx(matrix[index, index] / 2)
         assert row["precision"] == pytest.approx(matrix[index, index] / max(1, matrix[:, index].sum()))
     assert metrics["f1"] == pytest.approx(np.mean([row["f1"] for row in per_class]), abs=1e-6)
-
-
-def final_state(recorder: Recorder) -> tuple[dict[str, torch.Tensor], Mapping[str, Any]]:
-    folder = recorder.checkpoints[-1][1]
-    return load_model(folder)[1], load_training_state(folder).optimizer
-
-
-@pytest.mark.parametrize(("optimizer", "interval"), [*((name, "update") for name in OPTIMIZERS), ("adamw", "epoch")])
-def test_a_resumed_training_equals_one_that_never_stopped(
-    optimizer: str, interval: str, textures: TrainingDataset, tmp_path: Path
-) -> None:
-    config = {**RANDOM, "optimizer.type": optimizer, "scheduler.interval": interval}
-    adapter = TimmAdapter()
-    whole = Recorder()
-    assert adapter.train(make_spec(config, epochs=3), textures, tmp_path / "whole", whole)
-
-    # An epoch asks twice in training and once in validation: the fifth time is amid the second epoch.
-    stopped = Recorder(stop_at=5)
-    assert not adapter.train(make_spec(config, epochs=3), textures, tmp_path / "stopped", stopped)
-    assert [item[0] for item in stopped.checkpoints] == [1]
-
-    resumed = Recorder()
-    spec = make_spec(config, epochs=3, resume_from=stopped.checkpoints[-1][1])
-    assert adapter.train(spec, textures, tmp_path / "resumed", resumed)
-    assert resumed.beginnings[0][:2] == (3, 2)
-    assert [(epoch.epoch, epoch.step) for epoch in resumed.epochs] == [(2, 4), (3, 6)]
-    assert [(e.loss, e.learning_rate, e.accuracy) for e in resumed.epochs] == [
-        (e.loss, e.learning_rate, e.accuracy) for e in whole.epochs[1:]
-    ]
-    weights, state = final_state(whole)
-    other_weights, other_state = final_state(resumed)
-    assert all(torch.equal(weights[name], other_weights[name]) for name in weights)
-    assert state["param_groups"] == other_state["param_groups"]
-    for parameter, values in state["state"].items():
-        for name, value in values.items():
-            assert torch.equal(torch.as_tensor(value), torch.as_tensor(other_state["state"][parameter][name]))
 
 
 def test_the_seed_alone_decides(textures: TrainingDataset, tmp_path: Path) -> None:
@@ -202,6 +158,50 @@ def test_a_warm_up_that_never_ends_is_mentioned(textures: TrainingDataset, tmp_p
     assert [level for level, _ in recorder.lines] == ["warning"]
 
 
+def test_a_batch_larger_than_the_train_split_trains_on_what_there_is(textures: TrainingDataset, tmp_path: Path) -> None:
+    recorder = Recorder()
+    TimmAdapter().train(make_spec(epochs=1, batch_size=64), textures, tmp_path, recorder)
+    assert recorder.beginnings[0][2] == 1
+    assert recorder.lines == [
+        ("warning", "An epoch is one batch of 15 images: the train split has fewer than batch_size.")
+    ]
+
+
+def test_a_cpu_says_that_it_ignores_mixed_precision(
+    textures: TrainingDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer_timm.training.has_fast_bfloat16", lambda: False)
+    plain, mixed = Recorder(), Recorder()
+    TimmAdapter().train(make_spec(epochs=1), textures, tmp_path / "plain", plain)
+    TimmAdapter().train(make_spec({"precision.amp": True}, epochs=1), textures, tmp_path / "mixed", mixed)
+    assert [epoch.loss for epoch in plain.epochs] == [epoch.loss for epoch in mixed.epochs]
+    assert plain.lines == []
+    assert [line for _, line in mixed.lines if line.startswith("Mixed precision is ignored")]
+
+
+def test_early_stopping_completes_and_says_when_and_why(textures: TrainingDataset, tmp_path: Path) -> None:
+    recorder = Recorder()
+    config: dict[str, ConfigValue] = {
+        "early_stopping.enabled": True,
+        "early_stopping.metric": "val_loss",
+        "early_stopping.patience": 2,
+        "early_stopping.min_change": 100.0,
+        "checkpoint.interval": 100,
+    }
+    assert TimmAdapter().train(make_spec(config, epochs=9), textures, tmp_path / "run", recorder)
+    assert [epoch.epoch for epoch in recorder.epochs] == [1, 2, 3]
+    assert recorder.checkpoints[-1][0] == 3
+    ((level, line),) = recorder.lines
+    assert level == "info"
+    assert line.startswith("Stopped early after epoch 3: val_loss has not become better than ")
+    assert line.endswith("that of epoch 1, by more than 100 for 2 epochs.")
+    # Whoever resumes it is told the same: there is nothing left to do.
+    again = Recorder()
+    spec = make_spec(config, epochs=9, resume_from=recorder.checkpoints[-1][1])
+    assert TimmAdapter().train(spec, textures, tmp_path / "again", again)
+    assert again.epochs == []
+
+
 def test_batches_that_leave_one_image_over_train(textures: TrainingDataset, tmp_path: Path) -> None:
     recorder = Recorder()
     # 15 images in batches of 7 leave one, which batch normalisation could not take.
@@ -209,7 +209,7 @@ def test_batches_that_leave_one_image_over_train(textures: TrainingDataset, tmp_
     assert recorder.beginnings[0][2] == 2
 
 
-@pytest.mark.parametrize("preset", classification_schema(False).presets, ids=lambda preset: preset.name)
+@pytest.mark.parametrize("preset", classification_schema().presets, ids=lambda preset: preset.name)
 @pytest.mark.parametrize("model_name", ["test_resnet", "test_vit", "test_efficientnet"])
 def test_presets_train_several_architectures(
     preset: Any, model_name: str, textures: TrainingDataset, tmp_path: Path

@@ -203,6 +203,13 @@ async def test_a_replica_that_just_went_is_not_missed(closed_mesh: Mesh, alice: 
     assert (await ada.create()).id
 
 
+async def test_the_trainer_is_told_what_settings_must_fit(ada: JobClient, mesh: Mesh) -> None:
+    job = await ada.create(ada.spec(epochs=7, image_size=64))
+    asked = mesh.trainer.validate_requests[-1]
+    assert (asked.epochs, asked.batch_size, asked.image_size) == (7, job.batch_size, 64)
+    assert asked.num_classes == job.num_classes > 0
+
+
 async def test_only_looking_stores_nothing(ada: JobClient) -> None:
     shown = await ada.create(validate_only=True, request_id="twice")
     assert (shown.id, short(shown.state), shown.batch_size, shown.primary_metric) == ("", "PENDING", 32, "accuracy")

@@ -131,6 +131,16 @@ async def test_how_a_stop_may_end(mesh: Mesh, ada: JobClient, outcome: str) -> N
     ]
 
 
+async def test_a_training_that_stopped_early_shows_the_epoch_it_ended_with(mesh: Mesh, ada: JobClient) -> None:
+    run = await mesh.preparing(ada)
+    script, agent = Script(run), await mesh.agent(run)
+    await agent.send(script.start(), script.metric(1), script.checkpoint(1), script.end("COMPLETED"))
+    job = await ada.get(run.job_id)
+    assert short(job.state) == "COMPLETED"
+    # There is nothing left to do, and nobody says that all epochs were done.
+    assert (job.progress, job.current_epoch, job.epochs) == (1.0, 1, 3)
+
+
 async def test_a_run_that_fails_says_why(mesh: Mesh, ada: JobClient) -> None:
     for began in (True, False):
         run = await mesh.preparing(ada)
