@@ -42,6 +42,9 @@ class CountingAdapter:
 
     framework = "counting"
 
+    def __init__(self, pretrained_folder: Path | None = None) -> None:
+        self._pretrained_folder = pretrained_folder
+
     def versions(self) -> Mapping[str, str]:
         return {"counting": "1"}
 
