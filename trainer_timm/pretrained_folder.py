@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from timm.models import get_pretrained_cfg
 
 from trainer.adapter import PretrainedUnavailable
+from trainer_timm.heads import head_names, is_of
 
 SUFFIX = ".safetensors"
 # Pickles run code when they are loaded.
@@ -50,10 +51,8 @@ def check_covers(file: Path, model_name: str, model: torch.nn.Module) -> None:
         raise PretrainedUnavailable(
             f"{file.name} in the folder of pretrained weights is no safetensors file."
         ) from error
-    classifier = model.get_classifier()  # type: ignore[operator]
-    parts = classifier if isinstance(classifier, tuple | list) else (classifier,)
-    head = {id(parameter) for part in parts for parameter in part.parameters()}
-    missing = [name for name, parameter in model.named_parameters() if id(parameter) not in head and name not in names]
+    heads = head_names(model)
+    missing = [name for name, _ in model.named_parameters() if name not in names and not is_of(name, heads)]
     if missing:
         raise PretrainedUnavailable(
             f"{file.name} in the folder of pretrained weights does not hold {model_name} in timm's layout: it lacks "

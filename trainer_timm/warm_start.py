@@ -9,6 +9,7 @@ import torch
 
 from trainer.adapter import BadTrainingData, TrainingReporter, TrainingSpec
 from trainer_timm.checkpoint import load_model
+from trainer_timm.heads import head_names, is_of
 from trainer_timm.models import build_resized
 
 Tensors = Mapping[str, torch.Tensor]
@@ -31,13 +32,13 @@ def start_from(
     if size != spec.image_size and _misfits(model, weights):
         # Tables of positions have the shape of one image size; timm knows how to stretch each of them.
         weights = build_resized(spec.model_name, len(description.class_names), spec.image_size, weights).state_dict()
-    heads = _head_names(model)
-    head = {name for name in model.state_dict() if any(name.startswith(f"{prefix}.") for prefix in heads)}
+    heads = head_names(model)
+    head = {name for name in model.state_dict() if is_of(name, heads)}
     kept, said = _ordered_head(weights, head, description.class_names, class_names)
-    if not kept and not head:
+    if kept is None and not head:
         raise BadTrainingData(f"{spec.model_name} does not tell which part is its head, so the classes cannot change.")
-    fresh = {} if kept else {name: tensor for name, tensor in model.state_dict().items() if name in head}
-    taken = {name: tensor for name, tensor in weights.items() if kept or not _is_of(name, heads)} | kept
+    taken = {name: tensor for name, tensor in weights.items() if not is_of(name, heads)} | (kept or {})
+    fresh = {name: tensor for name, tensor in model.state_dict().items() if kept is None and name in head}
     try:
         model.load_state_dict({**taken, **fresh})
     except RuntimeError as error:
@@ -52,39 +53,30 @@ def start_from(
 
 def _ordered_head(
     weights: Tensors, head: set[str], source: Sequence[str], target: Sequence[str]
-) -> tuple[dict[str, torch.Tensor], str]:
-    """The tensors of the head in the order of ``target``, empty when it must be replaced, and a word about it."""
+) -> tuple[dict[str, torch.Tensor] | None, str]:
+    """The tensors of the head in the order of ``target``, None when it must be replaced, and a word about it."""
     names = head & set(weights)
     if tuple(source) == tuple(target):
-        # Without a known head it is among the other weights: all are kept in any case.
-        return {name: weights[name] for name in names or weights}, "the head is kept"
+        return {name: weights[name] for name in names}, "the head is kept"
     if sorted(source) != sorted(target):
-        return {}, f"the head is new: the checkpoint knows {len(source)} classes, the dataset has {len(target)} others"
+        return (
+            None,
+            f"the head is new: the checkpoint knows {len(source)} classes, the dataset has {len(target)} others",
+        )
     rows = torch.tensor([source.index(name) for name in target])
     plain = all(
         name.rpartition(".")[2] in ("weight", "bias") and weights[name].shape[:1] == (len(source),) for name in names
     )
     if not names or not plain:
-        return {}, "the head is new: the classes have another order, which cannot be given to a head of this kind"
+        return None, "the head is new: the classes have another order, which cannot be given to a head of this kind"
     return {name: weights[name][rows] for name in names}, "the head is kept, its rows in the dataset's order of classes"
-
-
-def _head_names(model: torch.nn.Module) -> tuple[str, ...]:
-    """Names of the modules that timm calls the classifier; distilled models have two."""
-    classifier = model.get_classifier()  # type: ignore[operator]
-    parts = classifier if isinstance(classifier, tuple | list) else (classifier,)
-    return tuple(name for name, module in model.named_modules() if name and any(module is part for part in parts))
-
-
-def _is_of(name: str, heads: Sequence[str]) -> bool:
-    return any(name.startswith(f"{head}.") for head in heads)
 
 
 def _misfits(model: torch.nn.Module, weights: Tensors) -> bool:
     """Whether a tensor outside the head has another shape than the model's."""
-    heads = _head_names(model)
+    heads = head_names(model)
     return any(
         name in weights and weights[name].shape != tensor.shape
         for name, tensor in model.state_dict().items()
-        if not _is_of(name, heads)
+        if not is_of(name, heads)
     )

@@ -79,6 +79,10 @@ class CountingAdapter:
         done = 0
         if spec.resume_from is not None:
             done = int(json.loads((spec.resume_from / "weights.safetensors").read_bytes())["epoch"])
+        if spec.initial_weights is not None:
+            names = sorted(path.name for path in spec.initial_weights.iterdir())
+            known = json.loads((spec.initial_weights / "weights.safetensors").read_bytes())
+            reporter.log("info", f"starting with the weights of epoch {known['epoch']}; files: {names}")
         reporter.began(spec.epochs, done + 1, steps, "cpu")
         for epoch in range(done + 1, spec.epochs + 1):
             for step in range(1, steps + 1):
