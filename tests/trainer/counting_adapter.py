@@ -79,6 +79,8 @@ class CountingAdapter:
         done = 0
         if spec.resume_from is not None:
             done = int(json.loads((spec.resume_from / "weights.safetensors").read_bytes())["epoch"])
+        if self._pretrained_folder is not None:
+            reporter.log("info", f"pretrained weights lie in {self._pretrained_folder}")
         if spec.initial_weights is not None:
             names = sorted(path.name for path in spec.initial_weights.iterdir())
             known = json.loads((spec.initial_weights / "weights.safetensors").read_bytes())

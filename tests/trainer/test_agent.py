@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import psutil
 import pytest
@@ -257,6 +258,16 @@ async def test_damaged_weights_fail_a_warm_start_and_are_named_by_digest(place: 
     assert checkpoint.digest in end.failure.message and sha256 in end.failure.message
     assert checkpoint.id in end.failure.message
     assert place.folder("warm").training_process() is None
+
+
+async def test_the_training_is_told_where_pretrained_weights_lie(place: RunPlace) -> None:
+    # As an operator may write it: relative to where the server was started.
+    folder = Path(os.path.relpath(place.root / "pretrained"))
+    place.launcher = place.new_launcher(pretrained_folder=folder)
+    place.start("run", epochs=1)
+    assert (await place.ended("run")).outcome == COMPLETED
+    lines = [line.message for line in place.gateway.payloads("run", "log")]
+    assert f"pretrained weights lie in {place.root / 'pretrained'}" in lines
 
 
 async def test_the_agent_needs_no_torch(place: RunPlace) -> None:
