@@ -262,8 +262,7 @@ async def test_damaged_weights_fail_a_warm_start_and_are_named_by_digest(place: 
 
 async def test_the_training_is_told_where_pretrained_weights_lie(place: RunPlace) -> None:
     # As an operator may write it: relative to where the server was started.
-    folder = Path(os.path.relpath(place.root / "pretrained"))
-    place.launcher = place.new_launcher(pretrained_folder=folder)
+    place.launcher = place.new_launcher(pretrained_folder=_relative(place.root / "pretrained"))
     place.start("run", epochs=1)
     assert (await place.ended("run")).outcome == COMPLETED
     lines = [line.message for line in place.gateway.payloads("run", "log")]
@@ -276,6 +275,10 @@ async def test_the_agent_needs_no_torch(place: RunPlace) -> None:
     agent = folder.agent_process()
     assert agent is not None
     assert not [entry.path for entry in psutil.Process(agent.pid).memory_maps() if "torch" in entry.path]
+
+
+def _relative(path: Path) -> Path:
+    return Path(os.path.relpath(path))
 
 
 async def _checkpoint(place: RunPlace) -> checkpoint_pb2.Checkpoint:
