@@ -130,7 +130,12 @@ class _Training:
         drop_rate = number(spec.config, "regularization.drop_rate")
         class_names = self._dataset.class_names
         model = build_model(
-            spec.model_name, len(class_names), spec.image_size, drop_rate, pretrained, self._pretrained_folder
+            spec.model_name,
+            len(class_names),
+            spec.image_size,
+            drop_rate,
+            pretrained,
+            pretrained_folder=self._pretrained_folder,
         )
         if spec.initial_weights is not None and spec.resume_from is None:
             start_from(model, spec.initial_weights, spec, class_names, self._reporter)
