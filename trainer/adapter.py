@@ -169,6 +169,9 @@ class TrainingSpec:
     primary_metric_mode: str  # "max" or "min"
     threads: int
     resume_from: Path | None = None  # folder with weights.safetensors and training_state.safetensors
+    # A warm start: a folder with the weights.safetensors of the same model and task, maybe of other classes. They take
+    # the place of published weights, whatever ``pretrained`` says; the training begins at epoch 1 all the same.
+    initial_weights: Path | None = None
 
 
 class TrainingReporter(Protocol):
@@ -281,7 +284,10 @@ class Predictor(Protocol):
 
 
 class Adapter(Protocol):
-    """A framework. Constructing one must be cheap; heavy imports wait for the first call that needs them."""
+    """A framework. Constructing one must be cheap; heavy imports wait for the first call that needs them.
+
+    It is constructed with one argument: the folder where the operator keeps pretrained weights, or None.
+    """
 
     framework: str
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import os
 import sys
 import uuid
-from typing import NoReturn, cast
+from typing import NoReturn
 
 import structlog
 
@@ -22,6 +21,7 @@ from storage.objects.open import open_store
 from trainer.adapter import Adapter
 from trainer.cache.checkpoints import CheckpointCache
 from trainer.catalogue import Catalogue
+from trainer.loading import load_adapter
 from trainer.predictors import PoolLimits, PredictorPool
 from trainer.runs.launcher import LocalLauncher
 from trainer.servicer import TrainerServicer
@@ -60,7 +60,7 @@ def main(adapter_path: str) -> None:
         refuse(program, f"The object store cannot be used: {error}")
     # Before any gRPC object and any thread exists: it may fork.
     launcher = LocalLauncher(settings, adapter_path)
-    adapter = _load_adapter(adapter_path)
+    adapter = load_adapter(adapter_path, settings.pretrained_folder)
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(serve(settings, adapter, launcher, cache))
@@ -126,11 +126,6 @@ def explain(error: Exception) -> DomainError | None:
         return None
     said = "The object store cannot be used now. Try again in a moment; the trainer's log says what is wrong."
     return DomainError("OBJECT_STORE_UNAVAILABLE", said, retry_seconds=OUTAGE_RETRY_SECONDS)
-
-
-def _load_adapter(path: str) -> Adapter:
-    module, _, name = path.partition(":")
-    return cast(Adapter, getattr(importlib.import_module(module), name)())
 
 
 def _exit_now() -> NoReturn:

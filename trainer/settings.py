@@ -49,6 +49,10 @@ class TrainerSettings(MeshTokenSettings, S3Settings):
     checkpoint_cache_bytes: int = Field(
         default=5 * _GIB, gt=0, description="Size limit of the checkpoint cache in bytes."
     )
+    pretrained_folder: Path | None = Field(
+        default=None,
+        description="Folder of pretrained weights, MODEL.safetensors or MODEL.TAG.safetensors; used before the hub.",
+    )
     predictor_memory_bytes: int = Field(
         default=2 * _GIB, gt=0, description="Memory for loaded models in bytes: weights, or an ONNX session's."
     )

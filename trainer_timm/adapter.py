@@ -25,6 +25,9 @@ class TimmAdapter:
 
     framework = FRAMEWORK
 
+    def __init__(self, pretrained_folder: Path | None = None) -> None:
+        self._pretrained_folder = pretrained_folder
+
     def versions(self) -> Mapping[str, str]:
         """Return the installed version of each library that shapes a result."""
         return library_versions("timm", "torch", "torchvision", "torchmetrics")
@@ -62,7 +65,7 @@ class TimmAdapter:
         """Raise PretrainedUnavailable within seconds when the weights are neither local nor on a reachable hub."""
         from trainer_timm.pretrained import check_pretrained
 
-        check_pretrained(model_name)
+        check_pretrained(model_name, self._pretrained_folder)
 
     def check_job(self, task_type: str, job: JobDraft, config: Mapping[str, ConfigValue]) -> Sequence[Violation]:
         """Return settings that do not go together, or not with the job."""
@@ -74,7 +77,7 @@ class TimmAdapter:
         """Train; return True when all epochs are done or training stopped early, False when asked to stop."""
         from trainer_timm.training import train
 
-        return train(spec, dataset, run_folder, reporter, self.versions())
+        return train(spec, dataset, run_folder, reporter, self.versions(), self._pretrained_folder)
 
     def load_predictor(self, checkpoint_folder: Path, threads: int) -> Predictor:
         """Load the weights of a checkpoint folder for prediction on ``threads`` torch threads.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import timm
@@ -11,6 +13,7 @@ from safetensors import SafetensorError
 
 from trainer.adapter import BadTrainingData, PretrainedUnavailable
 from trainer_timm.pretrained import local_weights, pretrained_config
+from trainer_timm.pretrained_folder import check_covers, folder_weights
 
 # What timm's architectures are known to raise for an image size that does not fit them.
 _MISFITS = (ArithmeticError, AssertionError, RuntimeError, ValueError)
@@ -23,10 +26,12 @@ def build_model(
     drop_rate: float = 0.0,
     pretrained: bool = False,
     drop_path_rate: float = 0.0,
+    pretrained_folder: Path | None = None,
 ) -> torch.nn.Module:
     """Build a model for RGB images of ``image_size`` pixels a side; logits are float32, (N, num_classes).
 
-    ``pretrained`` fetches weights that are not in the local cache: ask ``check_pretrained`` first. Raises
+    ``pretrained`` fetches weights that are neither in the operator's folder nor in the local cache: ask
+    ``check_pretrained`` first. Raises
     PretrainedUnavailable when weights cannot be loaded, and BadTrainingData when timm has no such model or the
     architecture does not accept the image size or a drop rate.
     """
@@ -43,7 +48,8 @@ def build_model(
         arguments["drop_path_rate"] = drop_path_rate
     if not pretrained:
         return _build(model_name, image_size, arguments)
-    local = local_weights(model_name)
+    own = folder_weights(model_name, pretrained_folder)
+    local = own or local_weights(model_name)
     if local is not None:
         # The hub's files are all in timm's own layout; custom_load speaks of the original ones.
         arguments["pretrained_cfg_overlay"] = {"file": str(local), "custom_load": False}
@@ -53,6 +59,30 @@ def build_model(
         raise PretrainedUnavailable(
             f"The pretrained weights of {model_name} could not be loaded ({type(error).__name__}). Train with "
             "pretrained set to false, or make the weights available to the trainer first."
+        ) from error
+    if own is not None:
+        check_covers(own, model_name, model)
+    return model
+
+
+def build_resized(
+    model_name: str, num_classes: int, image_size: int, weights: Mapping[str, torch.Tensor]
+) -> torch.nn.Module:
+    """Build a model with ``weights`` that were trained at another image size, as timm fits them to ``image_size``.
+
+    Raises BadTrainingData when they cannot be fitted.
+    """
+    overlay = {"state_dict": dict(weights), "num_classes": num_classes, "custom_load": False, "label_offset": 0}
+    config = pretrained_config(model_name)
+    arguments: dict[str, Any] = {"img_size": image_size} if config is not None and config.fixed_input_size else {}
+    try:
+        model: torch.nn.Module = timm.create_model(
+            model_name, pretrained=True, num_classes=num_classes, pretrained_cfg_overlay=overlay, **arguments
+        )
+    except (*_MISFITS, KeyError) as error:
+        raise BadTrainingData(
+            f"Weights of {model_name} cannot be fitted to images of {image_size} pixels; use the image_size that they "
+            f"were trained with. {error}"
         ) from error
     return model
 

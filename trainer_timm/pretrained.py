@@ -15,6 +15,7 @@ from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, Repositor
 from timm.models import get_pretrained_cfg
 
 from trainer.adapter import PretrainedUnavailable
+from trainer_timm.pretrained_folder import folder_weights
 
 CONNECT_TIMEOUT_SECONDS = 3.0
 TOTAL_TIMEOUT_SECONDS = 6.0
@@ -45,12 +46,14 @@ def local_weights(model_name: str) -> Path | None:
     return None
 
 
-def check_pretrained(model_name: str) -> None:
-    """Raise PretrainedUnavailable when the weights are neither in the local cache nor on a reachable server.
+def check_pretrained(model_name: str, folder: Path | None = None) -> None:
+    """Raise PretrainedUnavailable when the weights are neither in ``folder``, nor cached, nor on a reachable server.
 
     Answers within ``TOTAL_TIMEOUT_SECONDS``; nothing is downloaded. A tag as in ``resnet18.a1_in1k`` asks for
     those weights, a bare architecture for timm's default ones.
     """
+    if folder_weights(model_name, folder) is not None:
+        return
     config = pretrained_config(model_name)
     if config is None or not config.has_weights:
         raise PretrainedUnavailable(f"timm has no pretrained weights for {model_name}. {_ADVICE}")

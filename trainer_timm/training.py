@@ -30,6 +30,7 @@ from trainer_timm.pretrained import check_pretrained
 from trainer_timm.seeding import seed_epoch
 from trainer_timm.settings import integer, number, switch, text
 from trainer_timm.transforms import evaluation_transform, resolve_preprocessing, training_transform
+from trainer_timm.warm_start import start_from
 
 
 def train(
@@ -38,16 +39,18 @@ def train(
     run_folder: Path,
     reporter: TrainingReporter,
     versions: Mapping[str, str],
+    pretrained_folder: Path | None = None,
 ) -> bool:
     """Train and validate epoch by epoch, each ending with a checkpoint under ``run_folder/checkpoints``.
 
+    Published weights are looked for in ``pretrained_folder`` first.
     Returns True when all epochs are done, or those that were worth it (early stopping), and False when asked to stop.
     Raises BadTrainingData, PretrainedUnavailable and TrainingDiverged.
     """
     check_dataset(dataset, spec)
     torch.set_num_threads(max(1, spec.threads))
     try:
-        return _Training(spec, dataset, run_folder, reporter, versions).run()
+        return _Training(spec, dataset, run_folder, reporter, versions, pretrained_folder).run()
     except torch.OutOfMemoryError as error:
         raise BadTrainingData(
             f"Batches of {spec.batch_size} images of {spec.image_size} pixels do not fit into the device's memory; "
@@ -65,7 +68,9 @@ class _Training:
         run_folder: Path,
         reporter: TrainingReporter,
         versions: Mapping[str, str],
+        pretrained_folder: Path | None,
     ) -> None:
+        self._pretrained_folder = pretrained_folder
         self._spec, self._dataset, self._reporter, self._versions = spec, dataset, reporter, versions
         self._checkpoints = run_folder / "checkpoints"
         self._epochs_done = 0
@@ -157,15 +162,23 @@ class _Training:
     def _initial_model(self) -> torch.nn.Module:
         spec = self._spec
         seed_epoch(spec.seed, 0)
-        # A checkpoint replaces every weight: resuming needs no hub.
-        pretrained = spec.pretrained and spec.resume_from is None
+        # The weights of a checkpoint replace published ones: neither resuming nor a warm start needs a hub.
+        pretrained = spec.pretrained and spec.resume_from is None and spec.initial_weights is None
         if pretrained:
-            check_pretrained(spec.model_name)
+            check_pretrained(spec.model_name, self._pretrained_folder)
         drop_rate = number(spec.config, "regularization.drop_rate")
-        drop_path_rate = number(spec.config, "regularization.drop_path_rate")
+        class_names = self._dataset.class_names
         model = build_model(
-            spec.model_name, len(self._dataset.class_names), spec.image_size, drop_rate, pretrained, drop_path_rate
+            spec.model_name,
+            len(class_names),
+            spec.image_size,
+            drop_rate,
+            pretrained,
+            number(spec.config, "regularization.drop_path_rate"),
+            pretrained_folder=self._pretrained_folder,
         )
+        if spec.initial_weights is not None and spec.resume_from is None:
+            start_from(model, spec.initial_weights, spec, class_names, self._reporter)
         check_image_size(model, spec.model_name, spec.image_size)
         return model
 

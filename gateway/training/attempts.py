@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from google.protobuf import json_format
+from sqlalchemy.orm import Session
 
 from gateway.checkpoints import checkpoint_ref
 from gateway.enums import ATTEMPT_OUTCOMES, METRIC_MODES, TASK_TYPES
@@ -40,12 +41,16 @@ def begin_attempt(transaction: JobTransaction, trainer_address: str) -> run_pb2.
         contact_lost_time=None,
         **_what_counts(checkpoints, job, source),
     )
-    start = event_pb2.AttemptStart(attempt=run.attempt, checkpoint_id=job.resume_checkpoint_id)
+    start = event_pb2.AttemptStart(
+        attempt=run.attempt,
+        checkpoint_id=job.resume_checkpoint_id or job.start_checkpoint_id,
+        warm_start=bool(job.start_checkpoint_id),
+    )
     transaction.append_own("attempt_start", start)
     if not first:
         roll_back(transaction.session, job.id, epoch)
         transaction.append_own("roll_back", event_pb2.RollBack(to_epoch=epoch))
-    return run_spec(transaction.job, source)
+    return run_spec(transaction.session, transaction.job)
 
 
 def _what_counts(checkpoints: CheckpointRepository, job: TrainingJob, source: Checkpoint | None) -> dict[str, Any]:
@@ -98,7 +103,7 @@ def end_attempt(
     return True
 
 
-def run_spec(job: TrainingJob, source: Checkpoint | None) -> run_pb2.RunSpec:
+def run_spec(session: Session, job: TrainingJob) -> run_pb2.RunSpec:
     """All that a run agent needs to know of the job's current attempt."""
     spec = run_pb2.RunSpec(
         run_id=job.current_run_id,
@@ -120,6 +125,11 @@ def run_spec(job: TrainingJob, source: Checkpoint | None) -> run_pb2.RunSpec:
         best_metric=job.best_metric,
     )
     json_format.ParseDict(job.advanced_config, spec.config)
-    if source is not None:
-        spec.resume_from.CopyFrom(checkpoint_ref(source))
+    for checkpoint_id, reference in (
+        (job.resume_checkpoint_id, spec.resume_from),
+        (job.start_checkpoint_id, spec.start_from),
+    ):
+        checkpoint = CheckpointRepository(session).get(checkpoint_id) if checkpoint_id else None
+        if checkpoint is not None:
+            reference.CopyFrom(checkpoint_ref(checkpoint))
     return spec

@@ -15,7 +15,6 @@ from gateway.training.attempts import begin_attempt, end_attempt, run_spec
 from rpc.errors import DomainError
 from storage.database.datasets import DatasetRepository
 from storage.database.jobs import JobRepository
-from storage.database.projections import CheckpointRepository
 from storage.database.tables import TrainingJob, now
 from visionmesh.mesh.v1 import run_pb2, trainer_pb2
 from visionmesh.v1 import common_pb2
@@ -142,10 +141,8 @@ def _begin(transaction: JobTransaction, address: str) -> run_pb2.RunSpec | None:
 
 def _present_run(transaction: JobTransaction) -> tuple[run_pb2.RunSpec, str]:
     job = transaction.job
-    source_id = job.resume_checkpoint_id
-    source = CheckpointRepository(transaction.session).get(source_id) if source_id else None
     run = transaction.jobs.get_run(job.current_run_id)
-    return run_spec(job, source), run.trainer_address if run is not None else ""
+    return run_spec(transaction.session, job), run.trainer_address if run is not None else ""
 
 
 def _take_back(transaction: JobTransaction, spec: run_pb2.RunSpec, reason: str, failure: common_pb2.Failure) -> None:

@@ -18,6 +18,7 @@ from gateway.fleet import Fleet
 from gateway.idempotency import remember, replayed
 from gateway.telemetry.service import TelemetryService
 from gateway.training.states import check_start
+from gateway.training.warm_start import first_weights
 from rpc.errors import DomainError, invalid_request
 from storage.database.datasets import DatasetRepository
 from storage.database.ids import new_id
@@ -105,8 +106,6 @@ class JobService:
         self, caller: Caller, job_id: str, resume: bool, checkpoint_id: str, request: Message
     ) -> TrainingJob:
         """Queue a job. Raises as StartJob says."""
-        if checkpoint_id and not resume:
-            raise invalid_request([Violation("checkpoint_id", "goes with `resume`: set it, or leave this empty")])
 
         def queue(transaction: JobTransaction) -> TrainingJob:
             job, session = self._owned(transaction, caller), transaction.session
@@ -114,9 +113,14 @@ class JobService:
                 return job
             check_start(job.id, job.state)
             self._check_dataset(session, caller, job.dataset_id)
-            source = self._source(session, job, checkpoint_id) if resume else None
+            resumed = self._source(session, job, checkpoint_id).id if resume else ""
+            started_from = "" if resume or not checkpoint_id else first_weights(session, job, checkpoint_id).id
             transaction.change_state(
-                "QUEUED", queue_time=now(), end_time=None, resume_checkpoint_id=source.id if source is not None else ""
+                "QUEUED",
+                queue_time=now(),
+                end_time=None,
+                resume_checkpoint_id=resumed,
+                start_checkpoint_id=started_from,
             )
             remember(session, caller.user_id, f"StartJob {job_id}", request, job.id)
             return transaction.job

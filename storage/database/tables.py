@@ -183,7 +183,9 @@ class TrainingJob(Base):
     failure: Mapped[dict[str, Any] | None] = mapped_column(default=None)
     attempt: Mapped[int] = mapped_column(default=0)
     current_run_id: Mapped[str] = mapped_column(String(40), default="")
+    # What the last start goes on from, or takes its first weights from: one of them at most.
     resume_checkpoint_id: Mapped[str] = mapped_column(String(40), default="")
+    start_checkpoint_id: Mapped[str] = mapped_column(String(40), default="")
     current_epoch: Mapped[int] = mapped_column(default=0)
     progress: Mapped[float] = mapped_column(default=0.0)
     best_metric: Mapped[float | None] = mapped_column(default=None)

@@ -38,6 +38,7 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
     hang: bool = False
     watches: list[int | None] = field(default_factory=list)
     image_requests: list[training_pb2.ListValidationImagesRequest] = field(default_factory=list)
+    starts: list[training_pb2.StartJobRequest] = field(default_factory=list)
 
     def _find(self, job_id: str, context: grpc.ServicerContext) -> training_pb2.TrainingJob:
         authenticate(context)
@@ -82,6 +83,7 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
                 "The job has completed.",
                 metadata=detail,
             )
+        self.starts.append(request)
         job.state = job_state_pb2.JOB_STATE_QUEUED
         self.events[job.id] = list(story(job.id, job.epochs, self.outcome))
         return training_pb2.StartJobResponse(job=job)

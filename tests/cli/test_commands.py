@@ -256,6 +256,14 @@ def test_start_of_a_completed_job_is_refused_with_both_states(visionmesh: Comman
     assert "INVALID_STATE_TRANSITION" in done.err and "from: COMPLETED" in done.err
 
 
+def test_start_tells_a_warm_start_from_going_on(visionmesh: Command, stand_in: StandIn) -> None:
+    visionmesh(*CREATE)
+    for arguments in (("--checkpoint", "c1"), ("--checkpoint", "c1", "--resume"), ("--resume",), ()):
+        assert visionmesh("jobs", "start", "j1", *arguments).code == 0
+    asked = [(request.resume, request.checkpoint_id) for request in stand_in.training.starts]
+    assert asked == [(False, "c1"), (True, "c1"), (True, ""), (False, "")]
+
+
 def test_violations_are_listed(visionmesh: Command) -> None:
     arguments = [argument.replace("resnet18", "resnet") for argument in CREATE]
     done = visionmesh(*arguments)

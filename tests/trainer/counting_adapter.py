@@ -42,6 +42,9 @@ class CountingAdapter:
 
     framework = "counting"
 
+    def __init__(self, pretrained_folder: Path | None = None) -> None:
+        self._pretrained_folder = pretrained_folder
+
     def versions(self) -> Mapping[str, str]:
         return {"counting": "1"}
 
@@ -76,6 +79,12 @@ class CountingAdapter:
         done = 0
         if spec.resume_from is not None:
             done = int(json.loads((spec.resume_from / "weights.safetensors").read_bytes())["epoch"])
+        if self._pretrained_folder is not None:
+            reporter.log("info", f"pretrained weights lie in {self._pretrained_folder}")
+        if spec.initial_weights is not None:
+            names = sorted(path.name for path in spec.initial_weights.iterdir())
+            known = json.loads((spec.initial_weights / "weights.safetensors").read_bytes())
+            reporter.log("info", f"starting with the weights of epoch {known['epoch']}; files: {names}")
         reporter.began(spec.epochs, done + 1, steps, "cpu")
         for epoch in range(done + 1, spec.epochs + 1):
             for step in range(1, steps + 1):

@@ -35,8 +35,8 @@ class RunPlace:
         self.manifest_digest = self._put_dataset()
         self.launcher = self.new_launcher()
 
-    def new_launcher(self, slots: int = 2) -> LocalLauncher:
-        """A launcher as a trainer server that starts (again) makes it."""
+    def new_launcher(self, slots: int = 2, **changed: Any) -> LocalLauncher:
+        """A launcher as a trainer server that starts (again) makes it; ``changed`` are settings of its."""
         settings = TrainerSettings(
             data_folder=self.root / "data",
             object_store=str(self.root / "store"),
@@ -46,6 +46,7 @@ class RunPlace:
             threads_per_run=1,
             heartbeat_seconds=0.1,
             log_json=True,
+            **changed,
         )
         return LocalLauncher(settings, ADAPTER)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import psutil
 import pytest
@@ -252,9 +253,74 @@ async def test_a_resumed_run_goes_on_from_its_checkpoint_and_judges_by_the_best_
     assert place.gateway.payloads("second", "training_start")[0].start_epoch == 2
 
 
+async def test_a_warm_start_fetches_the_weights_alone_and_begins_at_the_first_epoch(place: RunPlace) -> None:
+    checkpoint = await _checkpoint(place)
+    spec = _warm(place, checkpoint)
+    # Nobody needs the source's training state: it may be gone.
+    place.store.delete(checkpoint.storage_path + "training_state.safetensors")
+    place.launcher.start(spec)
+    assert (await place.ended("warm")).outcome == COMPLETED
+    assert place.gateway.payloads("warm", "training_start")[0].start_epoch == 1
+    assert [item.epoch for item in place.gateway.payloads("warm", "checkpoint")] == [1, 2]
+    lines = [line.message for line in place.gateway.payloads("warm", "log")]
+    assert "starting with the weights of epoch 1; files: ['weights.safetensors']" in lines
+
+
+@pytest.mark.parametrize("damage", ["changed", "truncated", "gone"])
+async def test_damaged_weights_fail_a_warm_start_and_are_named_by_digest(place: RunPlace, damage: str) -> None:
+    checkpoint = await _checkpoint(place)
+    key = checkpoint.storage_path + "weights.safetensors"
+    data = place.store.get(key)
+    place.store.delete(key)
+    if damage != "gone":
+        place.store.put(key, data[:-1] if damage == "truncated" else data[::-1])
+    place.launcher.start(_warm(place, checkpoint))
+    end = await place.ended("warm")
+    assert (end.outcome, end.failure.reason) == (FAILED, "STORAGE_CORRUPT")
+    [sha256] = [file.sha256 for file in checkpoint.files if file.name == "weights.safetensors"]
+    assert checkpoint.digest in end.failure.message and sha256 in end.failure.message
+    assert checkpoint.id in end.failure.message
+    assert place.folder("warm").training_process() is None
+
+
+async def test_the_training_is_told_where_pretrained_weights_lie(place: RunPlace) -> None:
+    # As an operator may write it: relative to where the server was started.
+    place.launcher = place.new_launcher(pretrained_folder=_relative(place.root / "pretrained"))
+    place.start("run", epochs=1)
+    assert (await place.ended("run")).outcome == COMPLETED
+    lines = [line.message for line in place.gateway.payloads("run", "log")]
+    assert f"pretrained weights lie in {place.root / 'pretrained'}" in lines
+
+
 async def test_the_agent_needs_no_torch(place: RunPlace) -> None:
     folder = place.start("run", epochs=50, step_seconds=0.05)
     await _until_epoch(place, "run", 1)
     agent = folder.agent_process()
     assert agent is not None
     assert not [entry.path for entry in psutil.Process(agent.pid).memory_maps() if "torch" in entry.path]
+
+
+def _relative(path: Path) -> Path:
+    return Path(os.path.relpath(path))
+
+
+async def _checkpoint(place: RunPlace) -> checkpoint_pb2.Checkpoint:
+    """What a run of one epoch has published."""
+    place.start("source", epochs=1)
+    await place.ended("source")
+    checkpoint: checkpoint_pb2.Checkpoint = place.gateway.payloads("source", "checkpoint")[0]
+    return checkpoint
+
+
+def _warm(place: RunPlace, checkpoint: checkpoint_pb2.Checkpoint) -> run_pb2.RunSpec:
+    spec = place.spec("warm")
+    spec.start_from.CopyFrom(
+        run_pb2.CheckpointRef(
+            checkpoint_id=checkpoint.id,
+            storage_path=checkpoint.storage_path,
+            files=checkpoint.files,
+            digest=checkpoint.digest,
+            epoch=1,
+        )
+    )
+    return spec

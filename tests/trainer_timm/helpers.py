@@ -95,6 +95,7 @@ def make_spec(
     primary_metric: str = "accuracy",
     primary_metric_mode: str = "max",
     resume_from: Path | None = None,
+    initial_weights: Path | None = None,
 ) -> TrainingSpec:
     """Return a complete specification; ``config`` changes single fields of ``PLAIN``."""
     return TrainingSpec(
@@ -113,6 +114,7 @@ def make_spec(
         primary_metric_mode=primary_metric_mode,
         threads=1,
         resume_from=resume_from,
+        initial_weights=initial_weights,
     )
 
 

@@ -23,6 +23,7 @@ class AgentSettings(BaseModel):
     checkpoint_cache: Path
     checkpoint_cache_bytes: int
     threads: int
+    pretrained_folder: Path | None = None
     heartbeat_seconds: float = 2.0
     max_message_bytes: int = 64 << 20
     # How long a training that was asked to stop may take over its batch before it is killed.

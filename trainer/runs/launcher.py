@@ -52,6 +52,7 @@ class LocalLauncher:
             checkpoint_cache=settings.checkpoint_cache_folder.resolve(),
             checkpoint_cache_bytes=settings.checkpoint_cache_bytes,
             threads=settings.threads_per_run or max(1, (os.cpu_count() or 1) // max(1, settings.slots)),
+            pretrained_folder=settings.pretrained_folder.resolve() if settings.pretrained_folder is not None else None,
             heartbeat_seconds=settings.heartbeat_seconds,
             max_message_bytes=settings.max_message_bytes,
             log_level=settings.log_level,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,9 @@ from trainer.runs.folder import RunFolder
 from trainer.runs.store_access import StoreAccess
 from trainer.runs.training_inputs import TrainingInputs
 from visionmesh.mesh.v1 import run_pb2
+from visionmesh.v1 import checkpoint_pb2
+
+WEIGHTS_FILE = "weights.safetensors"
 
 
 class PreparationFailed(Exception):
@@ -51,7 +55,11 @@ async def prepare(
         if spec.HasField("resume_from"):
             events.preparation(f"Fetching the checkpoint of epoch {spec.resume_from.epoch}")
             resume_from = await store.call("the checkpoint", partial(_open_checkpoint, spec, settings, in_use))
-        TrainingInputs(dataset, resume_from).save(folder.dataset_file)
+        initial_weights = None
+        if spec.HasField("start_from"):
+            events.preparation(f"Fetching the weights to start from, of epoch {spec.start_from.epoch}")
+            initial_weights = await store.call("the weights", partial(_open_weights, spec, settings, in_use))
+        TrainingInputs(dataset, resume_from, initial_weights).save(folder.dataset_file)
         events.preparation("Starting the training process")
     except (ObjectNotFound, ObjectMismatch, InvalidKey, InvalidPath, ValueError) as error:
         raise PreparationFailed("STORAGE_CORRUPT", f"What the run needs cannot be read: {error}") from error
@@ -77,7 +85,33 @@ def _open_dataset(
 
 
 def _open_checkpoint(spec: run_pb2.RunSpec, settings: AgentSettings, in_use: ExitStack, store: ObjectStore) -> Path:
+    return _open(spec.resume_from, spec.resume_from.files, settings, in_use, store)
+
+
+def _open_weights(spec: run_pb2.RunSpec, settings: AgentSettings, in_use: ExitStack, store: ObjectStore) -> Path:
+    """Whoever predicts with the checkpoint asks for the same one file: the cache keeps it once."""
+    weights = [file for file in spec.start_from.files if file.name == WEIGHTS_FILE]
+    if not weights:
+        raise PreparationFailed(
+            "STORAGE_CORRUPT", f"Checkpoint {spec.start_from.checkpoint_id} has no {WEIGHTS_FILE} to start from."
+        )
+    return _open(spec.start_from, weights, settings, in_use, store)
+
+
+def _open(
+    reference: run_pb2.CheckpointRef,
+    listed: Iterable[checkpoint_pb2.CheckpointFile],
+    settings: AgentSettings,
+    in_use: ExitStack,
+    store: ObjectStore,
+) -> Path:
     cache = CheckpointCache(settings.checkpoint_cache, store, settings.checkpoint_cache_bytes)
-    reference = spec.resume_from
-    files = [CheckpointFile(file.name, file.size_bytes, file.sha256) for file in reference.files]
-    return in_use.enter_context(cache.open(reference.storage_path, files, reference.digest))
+    files = [CheckpointFile(file.name, file.size_bytes, file.sha256) for file in listed]
+    try:
+        return in_use.enter_context(cache.open(reference.storage_path, files, reference.digest))
+    except (ObjectNotFound, ObjectMismatch) as error:
+        digests = ", ".join(f"{file.name} with SHA-256 {file.sha256}" for file in files)
+        raise PreparationFailed(
+            "STORAGE_CORRUPT",
+            f"Checkpoint {reference.checkpoint_id}, digest {reference.digest} ({digests}), is damaged or gone: {error}",
+        ) from error

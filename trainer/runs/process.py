@@ -6,7 +6,6 @@ writes to; its end means that the agent died, and then nothing may train unseen.
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
@@ -14,7 +13,8 @@ import threading
 import traceback
 from pathlib import Path
 
-from trainer.adapter import Adapter, BadTrainingData, PretrainedUnavailable, TrainingDiverged
+from trainer.adapter import BadTrainingData, PretrainedUnavailable, TrainingDiverged
+from trainer.loading import load_adapter
 from trainer.runs.folder import RunFolder
 from trainer.runs.reporter import SpoolReporter
 from trainer.runs.training_inputs import TrainingInputs, task_name, training_spec
@@ -30,19 +30,12 @@ _REASONS: dict[type[Exception], str] = {
 }
 
 
-def load_adapter(path: str) -> Adapter:
-    """Construct the adapter at ``package.module:Class``."""
-    module, _, name = path.partition(":")
-    adapter: Adapter = getattr(importlib.import_module(module), name)()
-    return adapter
-
-
 def train(folder: RunFolder, inputs: TrainingInputs, reporter: SpoolReporter) -> run_pb2.RunEnd:
     """Train and say how it ended. What the adapter raises becomes a failure; its traceback goes to standard error."""
     settings, run = folder.settings(), folder.spec()
     try:
-        adapter = load_adapter(settings.adapter_path)
-        spec = training_spec(run, adapter.config_schema(task_name(run.task_type)), settings.threads, inputs.resume_from)
+        adapter = load_adapter(settings.adapter_path, settings.pretrained_folder)
+        spec = training_spec(run, adapter.config_schema(task_name(run.task_type)), settings.threads, inputs)
         if reporter.should_stop():
             return run_pb2.RunEnd(outcome=event_pb2.ATTEMPT_OUTCOME_STOPPED)
         completed = adapter.train(spec, inputs.dataset, folder.path, reporter)

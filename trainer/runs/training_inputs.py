@@ -14,10 +14,11 @@ from visionmesh.v1 import common_pb2, training_pb2
 
 @dataclass(frozen=True)
 class TrainingInputs:
-    """A dataset on local disk, and the folder of the checkpoint to go on from."""
+    """A dataset on local disk, and the folder of the checkpoint to go on from or to take the first weights from."""
 
     dataset: TrainingDataset
     resume_from: Path | None = None
+    initial_weights: Path | None = None
 
     def save(self, path: Path) -> None:
         """Write them as JSON."""
@@ -25,7 +26,8 @@ class TrainingInputs:
             "root": str(self.dataset.root),
             "class_names": self.dataset.class_names,
             "samples": [(sample.path, sample.split, sample.label_id) for sample in self.dataset.samples],
-            "resume_from": None if self.resume_from is None else str(self.resume_from),
+            "resume_from": _text(self.resume_from),
+            "initial_weights": _text(self.initial_weights),
         }
         write_whole(path, json.dumps(content).encode())
 
@@ -38,8 +40,15 @@ class TrainingInputs:
             class_names=tuple(content["class_names"]),
             samples=tuple(Sample(*sample) for sample in content["samples"]),
         )
-        resume_from = content["resume_from"]
-        return cls(dataset, None if resume_from is None else Path(resume_from))
+        return cls(dataset, _path(content["resume_from"]), _path(content["initial_weights"]))
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
 
 
 def task_name(task_type: common_pb2.TaskType) -> str:
@@ -47,7 +56,7 @@ def task_name(task_type: common_pb2.TaskType) -> str:
     return common_pb2.TaskType.Name(task_type).removeprefix("TASK_TYPE_")
 
 
-def training_spec(run: run_pb2.RunSpec, schema: ConfigSchema, threads: int, resume_from: Path | None) -> TrainingSpec:
+def training_spec(run: run_pb2.RunSpec, schema: ConfigSchema, threads: int, inputs: TrainingInputs) -> TrainingSpec:
     """The run as adapters take it."""
     return TrainingSpec(
         job_id=run.job_id,
@@ -64,7 +73,8 @@ def training_spec(run: run_pb2.RunSpec, schema: ConfigSchema, threads: int, resu
         primary_metric=run.primary_metric,
         primary_metric_mode="min" if run.primary_metric_mode == training_pb2.METRIC_MODE_MIN else "max",
         threads=threads,
-        resume_from=resume_from,
+        resume_from=inputs.resume_from,
+        initial_weights=inputs.initial_weights,
     )
 
 

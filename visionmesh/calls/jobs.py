@@ -25,7 +25,11 @@ class JobCalls(Connection):
     def start_job(
         self, job_id: str, *, resume: bool = False, checkpoint_id: str = "", request_id: str = ""
     ) -> training_pb2.TrainingJob:
-        """Queue a job, afresh or with ``resume`` from its last checkpoint, or the one named."""
+        """Queue a job: afresh, with ``resume`` from its last checkpoint or the one named, or as a warm start.
+
+        ``checkpoint_id`` without ``resume`` is the warm start: a fresh training with the weights of that checkpoint, of
+        this or any other job of yours with the same model.
+        """
         request = training_pb2.StartJobRequest(
             job_id=job_id, resume=resume, checkpoint_id=checkpoint_id, request_id=request_id
         )

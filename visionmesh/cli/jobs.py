@@ -33,7 +33,14 @@ def group() -> typer.Typer:
             "--preset standard --set optimizer.type=sgd --set optimizer.momentum=0.95"
         ),
     )(create)
-    command(app, "start", examples="visionmesh jobs start JOB --watch\nvisionmesh jobs start JOB --resume")(start)
+    command(
+        app,
+        "start",
+        examples=(
+            "visionmesh jobs start JOB --watch\nvisionmesh jobs start JOB --resume\n"
+            "visionmesh jobs start JOB --checkpoint CHECKPOINT"
+        ),
+    )(start)
     command(app, "stop", examples="visionmesh jobs stop JOB")(stop)
     command(app, "list", examples="visionmesh jobs list --state running\nvisionmesh jobs list --json")(list_)
     command(app, "show", examples="visionmesh jobs show JOB")(show)
@@ -65,13 +72,19 @@ def start(
     job_id: JobArgument,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     checkpoint: Annotated[
-        str, typer.Option("--checkpoint", metavar="ID", help="Go on from this checkpoint; implies --resume.")
+        str,
+        typer.Option(
+            "--checkpoint",
+            metavar="ID",
+            help="With --resume: go on from this checkpoint. Without: train afresh, beginning with its weights; it may "
+            "be of any job of yours with the same model.",
+        ),
     ] = "",
     watch_it: WatchOption = False,
 ) -> None:
     """Start a job, or start it again."""
     with session.client() as client:
-        job = client.start_job(job_id, resume=resume or bool(checkpoint), checkpoint_id=checkpoint)
+        job = client.start_job(job_id, resume=resume, checkpoint_id=checkpoint)
         announce(session, job, "started")
         if watch_it:
             follow_to_end(session, client, job_id, job.last_sequence)

@@ -107,12 +107,14 @@ class JobStateChange(_message.Message):
     def __init__(self, from_state: _Optional[_Union[_job_state_pb2.JobState, str]] = ..., to_state: _Optional[_Union[_job_state_pb2.JobState, str]] = ..., failure: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ...) -> None: ...
 
 class AttemptStart(_message.Message):
-    __slots__ = ("attempt", "checkpoint_id")
+    __slots__ = ("attempt", "checkpoint_id", "warm_start")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_ID_FIELD_NUMBER: _ClassVar[int]
+    WARM_START_FIELD_NUMBER: _ClassVar[int]
     attempt: int
     checkpoint_id: str
-    def __init__(self, attempt: _Optional[int] = ..., checkpoint_id: _Optional[str] = ...) -> None: ...
+    warm_start: bool
+    def __init__(self, attempt: _Optional[int] = ..., checkpoint_id: _Optional[str] = ..., warm_start: _Optional[bool] = ...) -> None: ...
 
 class AttemptEnd(_message.Message):
     __slots__ = ("attempt", "outcome", "failure")

@@ -131,7 +131,9 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StartJob(self, request, context):
-        """Queues a job, fresh or from a checkpoint. Reasons: JOB_NOT_FOUND, INVALID_STATE_TRANSITION, NO_CHECKPOINT,
+        """Queues a job: fresh, resumed from a checkpoint of its own, or fresh with the weights of a checkpoint of any job of the
+        caller (a warm start). A checkpoint whose bytes turn out to be damaged or gone fails the run with STORAGE_CORRUPT.
+        Reasons: JOB_NOT_FOUND, INVALID_STATE_TRANSITION, NO_CHECKPOINT,
         CHECKPOINT_NOT_FOUND, INVALID_REQUEST, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -39,7 +39,9 @@ class TrainingServiceStub:
     PRETRAINED_UNAVAILABLE, REQUEST_ID_REUSED.
     """
     StartJob: _grpc.UnaryUnaryMultiCallable[_training_pb2.StartJobRequest, _training_pb2.StartJobResponse]
-    """Queues a job, fresh or from a checkpoint. Reasons: JOB_NOT_FOUND, INVALID_STATE_TRANSITION, NO_CHECKPOINT,
+    """Queues a job: fresh, resumed from a checkpoint of its own, or fresh with the weights of a checkpoint of any job of the
+    caller (a warm start). A checkpoint whose bytes turn out to be damaged or gone fails the run with STORAGE_CORRUPT.
+    Reasons: JOB_NOT_FOUND, INVALID_STATE_TRANSITION, NO_CHECKPOINT,
     CHECKPOINT_NOT_FOUND, INVALID_REQUEST, REQUEST_ID_REUSED.
     """
     StopJob: _grpc.UnaryUnaryMultiCallable[_training_pb2.StopJobRequest, _training_pb2.StopJobResponse]
@@ -90,7 +92,9 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     PRETRAINED_UNAVAILABLE, REQUEST_ID_REUSED.
     """
     StartJob: _aio.UnaryUnaryMultiCallable[_training_pb2.StartJobRequest, _training_pb2.StartJobResponse]  # type: ignore[assignment]
-    """Queues a job, fresh or from a checkpoint. Reasons: JOB_NOT_FOUND, INVALID_STATE_TRANSITION, NO_CHECKPOINT,
+    """Queues a job: fresh, resumed from a checkpoint of its own, or fresh with the weights of a checkpoint of any job of the
+    caller (a warm start). A checkpoint whose bytes turn out to be damaged or gone fails the run with STORAGE_CORRUPT.
+    Reasons: JOB_NOT_FOUND, INVALID_STATE_TRANSITION, NO_CHECKPOINT,
     CHECKPOINT_NOT_FOUND, INVALID_REQUEST, REQUEST_ID_REUSED.
     """
     StopJob: _aio.UnaryUnaryMultiCallable[_training_pb2.StopJobRequest, _training_pb2.StopJobResponse]  # type: ignore[assignment]
@@ -150,7 +154,9 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.StartJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.StartJobResponse, _abc.Awaitable[_training_pb2.StartJobResponse]]:
-        """Queues a job, fresh or from a checkpoint. Reasons: JOB_NOT_FOUND, INVALID_STATE_TRANSITION, NO_CHECKPOINT,
+        """Queues a job: fresh, resumed from a checkpoint of its own, or fresh with the weights of a checkpoint of any job of the
+        caller (a warm start). A checkpoint whose bytes turn out to be damaged or gone fails the run with STORAGE_CORRUPT.
+        Reasons: JOB_NOT_FOUND, INVALID_STATE_TRANSITION, NO_CHECKPOINT,
         CHECKPOINT_NOT_FOUND, INVALID_REQUEST, REQUEST_ID_REUSED.
         """
 

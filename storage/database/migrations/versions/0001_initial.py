@@ -119,6 +119,7 @@ def upgrade() -> None:
         sa.Column("attempt", sa.BigInteger(), nullable=False),
         sa.Column("current_run_id", sa.String(length=40), nullable=False),
         sa.Column("resume_checkpoint_id", sa.String(length=40), nullable=False),
+        sa.Column("start_checkpoint_id", sa.String(length=40), nullable=False),
         sa.Column("current_epoch", sa.BigInteger(), nullable=False),
         sa.Column("progress", sa.Double(), nullable=False),
         sa.Column("best_metric", sa.Double(), nullable=True),
