@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,15 +16,9 @@ from visionmesh.v1 import dataset_pb2
 @contextmanager
 def mesh_with(folder: Path, variables: Mapping[str, str]) -> Iterator[Client]:
     """A client of gateway and trainers that were started with these environment variables, on SQLite and a folder."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        mesh = EmbeddedMesh(folder, 0, HOME)
-        with stage("starting a mesh"):
-            mesh.start()
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    mesh = EmbeddedMesh(folder, 0, HOME, environment=variables)
+    with stage("starting a mesh"):
+        mesh.start()
     try:
         with Client(mesh.address, mesh.token) as client:
             yield client

@@ -4,7 +4,6 @@ the rate for many clients at once against a loop over eager torch. ResNet-18 at 
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 import threading
@@ -26,6 +25,8 @@ CLIENTS = 16
 MOST_ADDED_MS, LEAST_RATE = 3.0, 1.2
 CLASSES, PER_CLASS = 3, 10
 UNSEEN = 10_000
+RUNTIME = "VISIONMESH_PREDICTOR_RUNTIME"
+READY_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -38,69 +39,67 @@ class Trained:
 
 def measure(options: Options) -> Sequence[Report]:
     count, seconds = (20, 3.0) if options.quick else (100, 15.0)
-    cores = os.cpu_count() or 1
-    # As many predictions at once as there are threads, each on one: one client then has one thread on both sides, and
-    # many clients have all of them on both.
     variables = {
-        "VISIONMESH_PREDICTOR_THREADS": str(cores),
+        "VISIONMESH_PREDICTOR_THREADS": str(options.threads),
         "VISIONMESH_THREADS_PER_RUN": str(options.threads),
     }
-    with tempfile.TemporaryDirectory(prefix="visionmesh-bench-") as root, ExitStack() as open_:
+    with tempfile.TemporaryDirectory(prefix="visionmesh-bench-") as root:
         folder = Path(root)
-        client = open_.enter_context(mesh_with(folder / "mesh", variables))
-        trained = _train(client, folder)
         image = folder / "unseen.jpg"
         image.write_bytes(photograph(UNSEEN))
-        local = {
-            threads: open_.enter_context(
-                Worker(
-                    "benchmarks.local_prediction",
-                    str(trained.weights),
-                    str(image),
-                    str(threads),
-                    variables=thread_variables(threads),
-                )
-            )
-            for threads in {1, options.threads}
-        }
-        difference_found = _compare_answers(client, trained, image.read_bytes(), local[1])
         data = image.read_bytes()
-        latencies = in_turns(
-            options.runs,
-            {
-                "in process": lambda: 1000 * statistics.median(local[1].ask(do="times", count=count)),
-                "mesh": lambda: 1000 * statistics.median(_times(client, trained.job_id, data, count)),
-            },
-        )
-        rates = in_turns(
-            options.runs,
-            {
-                "in process": lambda: float(local[options.threads].ask(do="rate", seconds=seconds)),
-                "mesh": lambda: _rate(client, trained.job_id, data, seconds),
-            },
-        )
+        with ExitStack() as open_:
+            client = open_.enter_context(mesh_with(folder / "mesh", {**variables, RUNTIME: "torch"}))
+            trained = _train(client, folder)
+            local = open_.enter_context(_local(trained, image, options.threads))
+            apart = _compare_answers(client, trained, data, local, "torch")
+            latencies = in_turns(
+                options.runs,
+                {
+                    "in process": lambda: 1000 * statistics.median(local.ask(do="times", count=count)),
+                    "mesh": lambda: 1000 * statistics.median(_times(client, trained.job_id, data, count)),
+                },
+            )
+        with ExitStack() as open_:
+            client = open_.enter_context(mesh_with(folder / "mesh", {**variables, RUNTIME: "auto"}))
+            local = open_.enter_context(_local(trained, image, options.threads))
+            apart = max(apart, _compare_answers(client, trained, data, local, "onnxruntime"))
+            rates = in_turns(
+                options.runs,
+                {
+                    "in process": lambda: float(local.ask(do="rate", seconds=seconds)),
+                    "mesh": lambda: _rate(client, trained.job_id, data, seconds),
+                },
+            )
     one = {name: Series(f"{name}: median latency", "ms", values) for name, values in latencies.items()}
     many = {name: Series(name, "images/s", values) for name, values in rates.items()}
-    agreement = {"largest difference of a probability between the sides": f"{difference_found:.1e}"}
+    agreement = {"largest difference of a probability between the sides": f"{apart:.1e}"}
     return [
         Report(
             "Prediction: latency for one client",
             f"{MODEL} at {IMAGE_SIZE} px, trained for an epoch through the mesh, a JPEG of 640 × 480; {count} calls a "
-            "run one after the other by the blocking client, whole calls from JPEG to labels, on both sides with one "
-            "thread of compute for one prediction. In process it is eager torch, with Pillow and timm's transform.",
+            "run one after the other by the blocking client, whole calls from JPEG to labels. Both sides compute in "
+            f"eager torch on {options.threads} threads, so that the difference is the mesh's; in process it is Pillow, "
+            "timm's transform and the model.",
             [*one.values()],
             [difference("added by the mesh", one["mesh"], one["in process"], MOST_ADDED_MS)],
             agreement,
         ),
         Report(
             f"Prediction: rate of {CLIENTS} clients",
-            f"The same model and image. {CLIENTS} threads of one client process call for {seconds:g} s a run, each "
-            f"with one call at a time; in process it is a loop, one image after the other on {options.threads} "
-            "threads. Clients, gateway and trainer share the processors that the loop has for itself.",
+            f"The same model and image, the mesh with its default runtime, ONNX Runtime, on {options.threads} threads. "
+            f"{CLIENTS} threads of one client process call for {seconds:g} s a run, each with one call at a time; in "
+            f"process it is a loop over eager torch, one image after the other on {options.threads} threads. Clients, "
+            "gateway and trainer share the processors that the loop has for itself.",
             [*many.values()],
             [ratio("mesh / in process", many["mesh"], many["in process"], LEAST_RATE)],
         ),
     ]
+
+
+def _local(trained: Trained, image: Path, threads: int) -> Worker:
+    words = str(trained.weights), str(image), str(threads)
+    return Worker("benchmarks.local_prediction", *words, variables=thread_variables(threads))
 
 
 def _train(client: Client, folder: Path) -> Trained:
@@ -128,12 +127,22 @@ def _train(client: Client, folder: Path) -> Trained:
     return Trained(job_id, folder / "mesh" / "objects" / checkpoint.storage_path / "weights.safetensors")
 
 
-def _compare_answers(client: Client, trained: Trained, data: bytes, local: Worker) -> float:
-    """Warm both sides up, and make sure that they do the same. Gives the largest difference of a probability."""
+def _compare_answers(client: Client, trained: Trained, data: bytes, local: Worker, runtime: str) -> float:
+    """Warm both sides up, wait until the mesh predicts with ``runtime``, and make sure that both say the same.
+
+    Gives the largest difference of a probability.
+    """
     with stage("comparing answers"):
         expected: dict[str, float] = local.ask(do="answer")
-        for _ in range(3):
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
             answer = client.predict(data, job_id=trained.job_id)
+            if [model.runtime for model in client.loaded_models().models] == [runtime]:
+                break
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the mesh does not predict with {runtime}; the trainer's log says why")
+            time.sleep(0.1)
+        answer = client.predict(data, job_id=trained.job_id)
     found = {item.label: item.confidence for item in answer.classifications}
     worst = max(abs(found.get(label, 0.0) - value) for label, value in expected.items())
     if worst > 1e-3:

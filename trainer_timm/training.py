@@ -156,6 +156,8 @@ class _Training:
         images = len(self._train_images)
         if images < spec.batch_size:
             log("warning", f"An epoch is one batch of {images} images: the train split has fewer than batch_size.")
+            if images % 2 and self._learner.mixing is not None:
+                log("warning", f"Nothing is mixed: {images} images make no pairs; an even batch_size below that mixes.")
         if switch(spec.config, "precision.amp") and not self._learner.mixed_precision:
             log("info", f"Mixed precision is ignored: it would not be faster on this {self._learner.device.type}.")
 

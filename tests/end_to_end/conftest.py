@@ -47,13 +47,19 @@ class Servers(Backend):
 
     def mesh(self, folder: Path) -> EmbeddedMesh:
         database_url, object_store = self._place(folder)
-        return EmbeddedMesh(folder, 0, database_url=database_url, object_store=object_store)
+        return EmbeddedMesh(
+            folder,
+            0,
+            database_url=database_url,
+            object_store=object_store,
+            environment=self._store.environment(),
+        )
 
     def url(self, mesh: EmbeddedMesh) -> str:
         return self._place(mesh.folder.root)[0]
 
     def store(self, mesh: EmbeddedMesh) -> ObjectStore:
-        return open_store(self._place(mesh.folder.root)[1])
+        return open_store(self._place(mesh.folder.root)[1], self._store.settings())
 
     def _place(self, folder: Path) -> tuple[str, str]:
         folder = folder.resolve()
@@ -79,10 +85,7 @@ def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     with (
         postgresql_server.running() as database,
         s3_server.running(s3_server.nanio(), tmp_path_factory.mktemp("s3")) as store,
-        pytest.MonkeyPatch.context() as patch,
     ):
-        for name, value in store.environment().items():
-            patch.setenv(name, value)
         yield Servers(database, store)
 
 

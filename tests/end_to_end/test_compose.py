@@ -134,4 +134,9 @@ def test_what_compose_starts_trains_and_predicts_on_postgresql_and_s3(here: Here
             assert client.predict(digits.png(1), job_id=job.id).classifications
     # The bucket was made, and all bytes lie in it.
     bucket = here.objects.client().list_objects_v2(Bucket="visionmesh")["Contents"]
-    assert {item["Key"].partition("/")[0] for item in bucket} == {"datasets", "manifests", "checkpoints"}
+    assert {item["Key"].partition("/")[0] for item in bucket} == {
+        "datasets",
+        "manifests",
+        "checkpoints",
+        "validation_images",
+    }

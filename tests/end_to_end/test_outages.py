@@ -36,11 +36,8 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def own_client(
     database: PostgreSQLServer, objects: S3Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Client]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in objects.environment().items():
-            patch.setenv(name, value)
-        with serving(Servers(database, objects).mesh(tmp_path_factory.mktemp("outages"))) as client:
-            yield client
+    with serving(Servers(database, objects).mesh(tmp_path_factory.mktemp("outages"))) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")

@@ -209,7 +209,8 @@ async def test_the_model_moves_to_onnx_runtime_and_says_the_same(
     request = trainer_pb2.PredictRequest(checkpoint=checkpoint, image_bytes=picture("red"))
     while True:
         prediction = (await stub.Predict(request)).prediction
-        [model] = (await stub.ListLoadedModels(trainer_pb2.ListLoadedModelsRequest())).models
+        loaded = (await stub.ListLoadedModels(trainer_pb2.ListLoadedModelsRequest())).models
+        [model] = [item for item in loaded if item.checkpoint_id == checkpoint.checkpoint_id]
         if model.runtime == "onnxruntime":
             break
         assert model.runtime == "torch"  # it answers meanwhile

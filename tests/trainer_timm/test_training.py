@@ -167,6 +167,12 @@ def test_a_batch_larger_than_the_train_split_trains_on_what_there_is(textures: T
     ]
 
 
+def test_an_odd_train_split_in_one_batch_says_that_nothing_is_mixed(textures: TrainingDataset, tmp_path: Path) -> None:
+    recorder = Recorder()
+    TimmAdapter().train(make_spec({"mixing.type": "mixup"}, epochs=1, batch_size=64), textures, tmp_path, recorder)
+    assert [line for _, line in recorder.lines if "15 images make no pairs" in line]
+
+
 def test_a_cpu_says_that_it_ignores_mixed_precision(
     textures: TrainingDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -65,11 +65,13 @@ class EmbeddedMesh:
         *,
         database_url: str = "",
         object_store: str = "",
+        environment: Mapping[str, str] | None = None,
         on_message: Callable[[str], None] = lambda message: None,
         start_seconds: float = 180.0,
     ) -> None:
         """``port`` 0 takes any free one; ``home`` is the checkout (see ``find_checkout``); ``database_url`` and
-        ``object_store`` take the place of those in the folder; ``on_message`` is told, from another thread too, when
+        ``object_store`` take the place of those in the folder; ``environment`` holds more variables for every part;
+        ``on_message`` is told, from another thread too, when
         a part dies, comes back or has to be killed."""
         self.folder = MeshFolder(data_folder)
         self.address = ""
@@ -78,6 +80,7 @@ class EmbeddedMesh:
         self._home = home
         self._database_url = database_url or f"sqlite:///{self.folder.database_file}"
         self._object_store = object_store or str(self.folder.objects)
+        self._environment = dict(environment or {})
         self._tell = on_message
         self._start_seconds = start_seconds
         self._stopping = threading.Event()
@@ -154,6 +157,7 @@ class EmbeddedMesh:
         mesh_address = f"{HOST}:{ports['mesh']}"
         trainer_addresses = {module: f"{HOST}:{ports[module]}" for module in TRAINERS}
         shared = {
+            **self._environment,
             "VISIONMESH_MESH_TOKEN": folder.mesh_token(),
             "VISIONMESH_OBJECT_STORE": self._object_store,
             # What the servers import lies in the checkout, wherever this package was installed.

@@ -24,6 +24,7 @@ from tests.gateway.datasets.pictures import Files, files_to, spec, whole
 from visionmesh.errors import VisionMeshError, from_rpc
 from visionmesh.v1 import dataset_pb2, dataset_service_pb2_grpc
 
+TRIES = 20
 LIMITS = UploadLimits(max_files=100, max_file_bytes=4 << 20, max_dataset_bytes=8 << 20)
 
 
@@ -72,8 +73,16 @@ class Client:
 
     async def send(self, messages: Iterable[dataset_pb2.UploadFilesRequest]) -> list[dataset_pb2.DatasetFile]:
         """The acknowledged files of an UploadFiles call."""
-        call = self.stub.UploadFiles(iter(messages), metadata=self.metadata)
-        return [answer.file async for answer in call]
+        kept = [*messages]
+        for _ in range(TRIES):
+            try:
+                call = self.stub.UploadFiles(iter(kept), metadata=self.metadata)
+                return [answer.file async for answer in call]
+            except grpc.aio.AioRpcError as error:
+                # grpc.aio loses the status of a call that is refused while it still writes; a gateway's has a reason.
+                if from_rpc(error).reason:
+                    raise
+        raise AssertionError("the refusal never came with its reason")
 
     async def upload(self, what: dataset_pb2.DatasetSpec, files: Files) -> dataset_pb2.Dataset:
         return (await self.stub.UploadDataset(whole(what, files), metadata=self.metadata)).dataset
