@@ -92,10 +92,19 @@ class Fleet:
     """All trainers of the configuration."""
 
     def __init__(
-        self, addresses: Sequence[str], token: str, *, poll_seconds: float = 2.0, timeout_seconds: float = 30.0
+        self,
+        addresses: Sequence[str],
+        token: str,
+        *,
+        poll_seconds: float = 2.0,
+        answer_seconds: float = 5.0,
+        timeout_seconds: float = 30.0,
     ) -> None:
+        """``answer_seconds`` is how long a trainer has to say how it is: one that imports its framework, or computes
+        on every processor, is slow to answer and yet there."""
         self.trainers = tuple(Trainer(address, token, timeout_seconds) for address in addresses)
         self._poll_seconds = poll_seconds
+        self._answer_seconds = answer_seconds
         self._polls: list[asyncio.Task[None]] = []
         self._watchers: list[Callable[[], None]] = []
 
@@ -148,6 +157,6 @@ class Fleet:
     async def _poll(self, trainer: Trainer) -> None:
         while True:
             await asyncio.sleep(self._poll_seconds)
-            await trainer.refresh(self._poll_seconds)
+            await trainer.refresh(self._answer_seconds)
             for notify in self._watchers:
                 notify()

@@ -57,6 +57,7 @@ class JobGateway:
             [trainer.address for trainer in trainers],
             MESH_TOKEN,
             poll_seconds=times.poll_seconds,
+            answer_seconds=times.poll_seconds,
             timeout_seconds=times.timeout_seconds,
         )
         self.live = LiveLog(times.ring_events)

@@ -26,7 +26,7 @@ async def replica() -> AsyncIterator[StandInTrainer]:
 @pytest.fixture
 async def fleet(counters: StandInTrainer, replica: StandInTrainer) -> AsyncIterator[Fleet]:
     addresses = [counters.address, replica.address]
-    opened = Fleet(addresses, MESH_TOKEN, poll_seconds=0.1, timeout_seconds=5)
+    opened = Fleet(addresses, MESH_TOKEN, poll_seconds=0.1, answer_seconds=0.1, timeout_seconds=5)
     await opened.start()
     yield opened
     await opened.close()
@@ -90,7 +90,7 @@ async def test_a_trainer_that_goes_and_comes_back(
 
 async def test_starts_while_every_trainer_is_down(counters: StandInTrainer) -> None:
     await counters.stop()
-    fleet = Fleet([counters.address], MESH_TOKEN, poll_seconds=0.1)
+    fleet = Fleet([counters.address], MESH_TOKEN, poll_seconds=0.1, answer_seconds=0.1)
     await fleet.start()
     assert fleet.frameworks() == []
     with pytest.raises(DomainError) as caught:

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.inference.service import STREAM_IMAGES
 from storage.database.engine import Database
-from tests.gateway.calls import add_job, refused
+from tests.gateway.calls import add_job, refused, told_why
 from tests.gateway.conftest import MAX_IMAGE_BYTES, Account, Gateway, OpenGateway
 from tests.gateway.stand_in import StandInTrainer, model
 from visionmesh.v1 import inference_pb2
@@ -32,8 +32,13 @@ async def stream(
     gateway: Gateway, account: Account, messages: Iterable[inference_pb2.PredictStreamRequest]
 ) -> list[Response]:
     """All answers to a stream."""
-    call = gateway.inference.PredictStream(iter(messages), metadata=account.metadata, timeout=30)
-    return [answer async for answer in call]
+    kept = [*messages]
+
+    async def call() -> list[Response]:
+        answers = gateway.inference.PredictStream(iter(kept), metadata=account.metadata, timeout=30)
+        return [answer async for answer in answers]
+
+    return await told_why(call)
 
 
 async def test_images_are_answered_in_order_over_one_stream_to_the_trainer(

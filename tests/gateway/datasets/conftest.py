@@ -19,12 +19,12 @@ from rpc.interceptors import ErrorInterceptor
 from rpc.server import create_server
 from storage.database.engine import Database
 from storage.objects.local import LocalObjectStore
+from tests.gateway.calls import told_why
 from tests.gateway.conftest import Account
 from tests.gateway.datasets.pictures import Files, files_to, spec, whole
 from visionmesh.errors import VisionMeshError, from_rpc
 from visionmesh.v1 import dataset_pb2, dataset_service_pb2_grpc
 
-TRIES = 20
 LIMITS = UploadLimits(max_files=100, max_file_bytes=4 << 20, max_dataset_bytes=8 << 20)
 
 
@@ -74,18 +74,18 @@ class Client:
     async def send(self, messages: Iterable[dataset_pb2.UploadFilesRequest]) -> list[dataset_pb2.DatasetFile]:
         """The acknowledged files of an UploadFiles call."""
         kept = [*messages]
-        for _ in range(TRIES):
-            try:
-                call = self.stub.UploadFiles(iter(kept), metadata=self.metadata)
-                return [answer.file async for answer in call]
-            except grpc.aio.AioRpcError as error:
-                # grpc.aio loses the status of a call that is refused while it still writes; a gateway's has a reason.
-                if from_rpc(error).reason:
-                    raise
-        raise AssertionError("the refusal never came with its reason")
+
+        async def call() -> list[dataset_pb2.DatasetFile]:
+            stream = self.stub.UploadFiles(iter(kept), metadata=self.metadata)
+            return [answer.file async for answer in stream]
+
+        return await told_why(call)
 
     async def upload(self, what: dataset_pb2.DatasetSpec, files: Files) -> dataset_pb2.Dataset:
-        return (await self.stub.UploadDataset(whole(what, files), metadata=self.metadata)).dataset
+        async def call() -> dataset_pb2.Dataset:
+            return (await self.stub.UploadDataset(whole(what, files), metadata=self.metadata)).dataset
+
+        return await told_why(call)
 
     async def finalize(self, dataset_id: str) -> dataset_pb2.Dataset:
         request = dataset_pb2.FinalizeDatasetRequest(dataset_id=dataset_id)
