@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 MARK := $(VENV)/.visionmesh-managed
 STAMP := $(VENV)/.visionmesh-installed
-CODE := visionmesh rpc gateway storage trainer trainer_timm tests benchmarks examples
+CODE := visionmesh rpc annotations gateway storage trainer trainer_timm tests benchmarks examples
 BASELINE := protos/baseline.binpb
 # Of `make bench`: names of benchmarks (all without), and their options.
 BENCH ?=

@@ -15,6 +15,7 @@ COPY --from=build /opt/venv /opt/venv
 COPY docker/healthcheck.py /opt/healthcheck.py
 COPY rpc rpc
 COPY storage storage
+COPY annotations annotations
 COPY gateway gateway
 USER visionmesh
 VOLUME ["/data", "/objects"]

@@ -16,6 +16,7 @@ COPY docker/healthcheck.py /opt/healthcheck.py
 COPY rpc rpc
 COPY storage/__init__.py storage/__init__.py
 COPY storage/objects storage/objects
+COPY annotations annotations
 COPY trainer trainer
 COPY trainer_timm trainer_timm
 USER visionmesh

@@ -140,11 +140,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class TrainingDataset:
-    """A dataset on local disk. Splits are ``train``, ``val`` and ``test``."""
+    """A dataset on local disk. Splits are ``train``, ``val`` and ``test``.
+
+    For classification ``samples`` say each image's label. For all else there are none, and ``annotations`` is the
+    document that says what is on each image (``annotations.document`` reads it; ids of categories are places in
+    ``class_names``).
+    """
 
     root: Path
     class_names: tuple[str, ...]
     samples: tuple[Sample, ...]
+    annotations: Path | None = None
 
     def split(self, name: str) -> list[Sample]:
         return [sample for sample in self.samples if sample.split == name]

@@ -9,9 +9,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from annotations.formats.folders import Layout, Place, read_layout
+from annotations.problems import ERROR, WARNING, Problem
 from gateway.datasets.files import ReceivedFile
-from gateway.datasets.layouts import Layout, Place, read_layout
-from gateway.datasets.problems import ERROR, WARNING, Problem
 from gateway.datasets.splits import choose_val
 from storage.objects.manifest import Manifest, ManifestFile
 

@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 from sqlalchemy.orm import Session
 
+from annotations.formats.folders import is_image_path
+from annotations.problems import Problem
 from gateway.datasets.analysis import TASK_TYPES, Outcome, analyse
 from gateway.datasets.changes import Changes
 from gateway.datasets.files import ReceivedFile
 from gateway.datasets.images import inspect_image
-from gateway.datasets.layouts import is_image_path
-from gateway.datasets.problems import Problem
 from gateway.datasets.waiting import in_thread
 from storage.database.datasets import DatasetRepository
 from storage.database.engine import Database

@@ -7,8 +7,8 @@ import struct
 
 from PIL import Image, UnidentifiedImageError
 
+from annotations.problems import ERROR, WARNING, Problem
 from gateway.datasets.files import ReceivedFile
-from gateway.datasets.problems import ERROR, WARNING, Problem
 from storage.objects import keys
 from storage.objects.digest import sha256_bytes
 from storage.objects.errors import ObjectNotFound

@@ -27,6 +27,11 @@ def manifest(dataset_id: str) -> str:
     return f"manifests/{_part(dataset_id)}.json"
 
 
+def dataset_annotations(dataset_id: str) -> str:
+    """Key of a dataset's annotations."""
+    return f"annotations/{_part(dataset_id)}.jsonl.gz"
+
+
 def checkpoint_prefix(project_id: str, job_id: str, checkpoint_id: str) -> str:
     """Prefix of a checkpoint's files. Project ids are clients' free text; each becomes one part of its own."""
     return f"checkpoints/{_part(project_id)}/{_part(job_id)}/{_part(checkpoint_id)}/"

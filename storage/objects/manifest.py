@@ -3,9 +3,11 @@
 Its bytes are canonical (JSON in UTF-8, sorted keys, no spaces, files sorted by path), so that their SHA-256 names
 the dataset's content, splits and labels:
 
-    {"class_names":["cat"],"dataset_id":"d1",
+    {"annotations":null,"class_names":["cat"],"dataset_id":"d1",
      "files":[{"label_id":0,"path":"train/cat/1.png","sha256":"…","size_bytes":68,"split":"train"}],
      "format":"DICE","task_types":["CLASSIFICATION"],"version":1}
+
+Where images carry objects, ``annotations`` names the object that holds them: {"sha256":"…","size_bytes":712}.
 """
 
 from __future__ import annotations
@@ -46,11 +48,23 @@ class ManifestFile:
 
 
 @dataclass(frozen=True)
+class AnnotationsReference:
+    """The object with what is annotated on the images (``annotations.document``). Raises ValueError."""
+
+    sha256: str
+    size_bytes: int
+
+    def __post_init__(self) -> None:
+        if not is_sha256(self.sha256) or self.size_bytes < 0:
+            raise ValueError("manifest: no valid reference to annotations")
+
+
+@dataclass(frozen=True)
 class Manifest:
     """A dataset. ``label_id`` of a file is a place in ``class_names``; ``files`` are kept sorted by path.
 
-    Raises ValueError when a class name or a path repeats, when a path is a folder of another, and when a label id
-    names no class.
+    ``annotations`` is None where an image's label is all that is known of it. Raises ValueError when a class name
+    or a path repeats, when a path is a folder of another, and when a label id names no class.
     """
 
     dataset_id: str
@@ -58,6 +72,7 @@ class Manifest:
     task_types: tuple[str, ...]
     class_names: tuple[str, ...]
     files: tuple[ManifestFile, ...]
+    annotations: AnnotationsReference | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "files", tuple(sorted(self.files, key=lambda file: file.path)))
@@ -78,7 +93,12 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """The canonical bytes. Raises ValueError when a text is not valid Unicode."""
-        content = {**_content(self), "files": [_content(file) for file in self.files], "version": VERSION}
+        content = {
+            **_content(self),
+            "annotations": None if self.annotations is None else _content(self.annotations),
+            "files": [_content(file) for file in self.files],
+            "version": VERSION,
+        }
         return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
     @classmethod
@@ -97,6 +117,7 @@ class Manifest:
             task_types=_texts(values["task_types"]),
             class_names=_texts(values["class_names"]),
             files=tuple(_file(item) for item in _items(values["files"])),
+            annotations=None if values["annotations"] is None else _reference(values["annotations"]),
         )
         # Repeated keys, spaces, unsorted files, 1.0 for 1 and all else that would give one manifest two digests.
         if manifest.to_bytes() != data:
@@ -109,11 +130,11 @@ def digest(data: bytes) -> str:
     return sha256_bytes(data)
 
 
-def _names(kind: type[Manifest] | type[ManifestFile]) -> set[str]:
+def _names(kind: type[Manifest | ManifestFile | AnnotationsReference]) -> set[str]:
     return {field.name for field in fields(kind)}
 
 
-def _content(value: Manifest | ManifestFile) -> dict[str, Any]:
+def _content(value: Manifest | ManifestFile | AnnotationsReference) -> dict[str, Any]:
     return {name: getattr(value, name) for name in _names(type(value))}
 
 
@@ -127,6 +148,11 @@ def _file(item: object) -> ManifestFile:
         split=_text(values["split"]),
         label_id=None if label_id is None else _integer(label_id),
     )
+
+
+def _reference(item: object) -> AnnotationsReference:
+    values = _fields(item, _names(AnnotationsReference))
+    return AnnotationsReference(sha256=_text(values["sha256"]), size_bytes=_integer(values["size_bytes"]))
 
 
 def _fields(value: object, names: set[str]) -> dict[str, Any]:

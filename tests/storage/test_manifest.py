@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from storage.objects import keys
 from storage.objects.digest import sha256_bytes
-from storage.objects.manifest import SPLITS, Manifest, ManifestFile, digest
+from storage.objects.manifest import SPLITS, AnnotationsReference, Manifest, ManifestFile, digest
 
 CAT = ManifestFile("train/cat/1.png", 3, sha256_bytes(b"cat"), "train", 0)
 DOG = ManifestFile("val/dog/ö.png", 3, sha256_bytes(b"dog"), "val", 1)
@@ -23,11 +23,18 @@ MANIFEST = Manifest("d1", "DICE", ("CLASSIFICATION",), ("cat", "dög"), (CAT, DO
 def test_the_bytes_are_canonical_json() -> None:
     data = Manifest("d1", "DICE", ("CLASSIFICATION",), ("cät",), (replace(CAT, sha256="0" * 64),)).to_bytes()
     assert data.decode() == (
-        '{"class_names":["cät"],"dataset_id":"d1","files":[{"label_id":0,"path":"train/cat/1.png","sha256":"'
+        '{"annotations":null,"class_names":["cät"],"dataset_id":"d1","files":[{"label_id":0,"path":"train/cat/1.png","sha256":"'
         + "0" * 64
         + '","size_bytes":3,"split":"train"}],"format":"DICE","task_types":["CLASSIFICATION"],"version":1}'
     )
     assert digest(data) == sha256_bytes(data)
+
+
+def test_annotations_are_named_by_digest_and_size() -> None:
+    named = replace(MANIFEST, annotations=AnnotationsReference("a" * 64, 712))
+    assert f'"annotations":{{"sha256":"{"a" * 64}","size_bytes":712}}' in named.to_bytes().decode()
+    assert Manifest.from_bytes(named.to_bytes()) == named
+    assert digest(named.to_bytes()) != digest(MANIFEST.to_bytes())
 
 
 def test_the_order_in_which_files_were_uploaded_does_not_change_the_digest() -> None:

@@ -25,6 +25,7 @@ class TrainingInputs:
         content = {
             "root": str(self.dataset.root),
             "class_names": self.dataset.class_names,
+            "annotations": _text(self.dataset.annotations),
             "samples": [(sample.path, sample.split, sample.label_id) for sample in self.dataset.samples],
             "resume_from": _text(self.resume_from),
             "initial_weights": _text(self.initial_weights),
@@ -39,6 +40,7 @@ class TrainingInputs:
             root=Path(content["root"]),
             class_names=tuple(content["class_names"]),
             samples=tuple(Sample(*sample) for sample in content["samples"]),
+            annotations=_path(content["annotations"]),
         )
         return cls(dataset, _path(content["resume_from"]), _path(content["initial_weights"]))
 

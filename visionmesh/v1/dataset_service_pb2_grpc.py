@@ -125,7 +125,7 @@ class DatasetServiceServicer:
 
     def UploadFiles(self, request_iterator, context):
         """Uploads files, acknowledging each when it is stored; files acknowledged stay when the call breaks off.
-        Reasons: DATASET_NOT_FOUND, INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, FILE_MISMATCH.
+        Reasons: DATASET_NOT_FOUND, INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, FILE_MISMATCH, BAD_ARCHIVE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,14 +155,16 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PrepareUploads(self, request, context):
-        """Gives presigned URLs for uploads past the gateway. Reasons: NOT_SERVED_YET.
+        """Gives presigned URLs for uploads past the gateway, at most 1000 a call. Reasons: DATASET_NOT_FOUND,
+        INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, PRESIGNED_UPLOADS_UNSUPPORTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ImportDataset(self, request, context):
-        """Makes a dataset from a prefix of the object store. Reasons: NOT_SERVED_YET.
+        """Makes a dataset of files that lie in a bucket or folder already; returns at once, the copy outlives the call.
+        Reasons: INVALID_REQUEST, IMPORT_NOT_ALLOWED, REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -197,14 +199,15 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetDatasetPreview(self, request, context):
-        """Draws a contact sheet or one image. Reasons: NOT_SERVED_YET.
+        """Draws a contact sheet or one image. Reasons: DATASET_NOT_FOUND, DATASET_NOT_READY, FILE_NOT_FOUND,
+        INVALID_REQUEST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateDataset(self, request, context):
-        """Changes name, description, visibility or tags. Reasons: NOT_SERVED_YET.
+        """Changes name, description, visibility or tags. Reasons: DATASET_NOT_FOUND, INVALID_REQUEST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -218,7 +221,7 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DownloadDataset(self, request, context):
-        """Streams the files as a tar archive. Reasons: NOT_SERVED_YET.
+        """Streams the files as a tar archive. Reasons: DATASET_NOT_FOUND, DATASET_NOT_READY, INVALID_REQUEST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,7 @@ class DatasetServiceStub:
     """Makes an empty dataset to upload to. Reasons: INVALID_REQUEST, REQUEST_ID_REUSED."""
     UploadFiles: _grpc.StreamStreamMultiCallable[_dataset_pb2.UploadFilesRequest, _dataset_pb2.UploadFilesResponse]
     """Uploads files, acknowledging each when it is stored; files acknowledged stay when the call breaks off.
-    Reasons: DATASET_NOT_FOUND, INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, FILE_MISMATCH.
+    Reasons: DATASET_NOT_FOUND, INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, FILE_MISMATCH, BAD_ARCHIVE.
     """
     FinalizeDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.FinalizeDatasetRequest, _dataset_pb2.FinalizeDatasetResponse]
     """Ends the upload; returns at once while the analysis goes on. Reasons: DATASET_NOT_FOUND,
@@ -50,9 +50,13 @@ class DatasetServiceStub:
     and UploadFiles.
     """
     PrepareUploads: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.PrepareUploadsRequest, _dataset_pb2.PrepareUploadsResponse]
-    """Gives presigned URLs for uploads past the gateway. Reasons: NOT_SERVED_YET."""
+    """Gives presigned URLs for uploads past the gateway, at most 1000 a call. Reasons: DATASET_NOT_FOUND,
+    INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, PRESIGNED_UPLOADS_UNSUPPORTED.
+    """
     ImportDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ImportDatasetRequest, _dataset_pb2.ImportDatasetResponse]
-    """Makes a dataset from a prefix of the object store. Reasons: NOT_SERVED_YET."""
+    """Makes a dataset of files that lie in a bucket or folder already; returns at once, the copy outlives the call.
+    Reasons: INVALID_REQUEST, IMPORT_NOT_ALLOWED, REQUEST_ID_REUSED.
+    """
     GetDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetDatasetRequest, _dataset_pb2.GetDatasetResponse]
     """Gets one dataset. Reasons: DATASET_NOT_FOUND."""
     ListDatasets: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListDatasetsRequest, _dataset_pb2.ListDatasetsResponse]
@@ -62,13 +66,15 @@ class DatasetServiceStub:
     ListDatasetProblems: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListDatasetProblemsRequest, _dataset_pb2.ListDatasetProblemsResponse]
     """Lists what the analysis found wrong. Reasons: DATASET_NOT_FOUND."""
     GetDatasetPreview: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetDatasetPreviewRequest, _dataset_pb2.GetDatasetPreviewResponse]
-    """Draws a contact sheet or one image. Reasons: NOT_SERVED_YET."""
+    """Draws a contact sheet or one image. Reasons: DATASET_NOT_FOUND, DATASET_NOT_READY, FILE_NOT_FOUND,
+    INVALID_REQUEST.
+    """
     UpdateDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.UpdateDatasetRequest, _dataset_pb2.UpdateDatasetResponse]
-    """Changes name, description, visibility or tags. Reasons: NOT_SERVED_YET."""
+    """Changes name, description, visibility or tags. Reasons: DATASET_NOT_FOUND, INVALID_REQUEST."""
     DeleteDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _dataset_pb2.DeleteDatasetResponse]
     """Deletes a dataset and its objects. Reasons: DATASET_NOT_FOUND, DATASET_IN_USE, INVALID_STATE_TRANSITION."""
     DownloadDataset: _grpc.UnaryStreamMultiCallable[_dataset_pb2.DownloadDatasetRequest, _dataset_pb2.DownloadDatasetResponse]
-    """Streams the files as a tar archive. Reasons: NOT_SERVED_YET."""
+    """Streams the files as a tar archive. Reasons: DATASET_NOT_FOUND, DATASET_NOT_READY, INVALID_REQUEST."""
 
 @_typing.type_check_only
 class DatasetServiceAsyncStub(DatasetServiceStub):
@@ -79,7 +85,7 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     """Makes an empty dataset to upload to. Reasons: INVALID_REQUEST, REQUEST_ID_REUSED."""
     UploadFiles: _aio.StreamStreamMultiCallable[_dataset_pb2.UploadFilesRequest, _dataset_pb2.UploadFilesResponse]  # type: ignore[assignment]
     """Uploads files, acknowledging each when it is stored; files acknowledged stay when the call breaks off.
-    Reasons: DATASET_NOT_FOUND, INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, FILE_MISMATCH.
+    Reasons: DATASET_NOT_FOUND, INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, FILE_MISMATCH, BAD_ARCHIVE.
     """
     FinalizeDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.FinalizeDatasetRequest, _dataset_pb2.FinalizeDatasetResponse]  # type: ignore[assignment]
     """Ends the upload; returns at once while the analysis goes on. Reasons: DATASET_NOT_FOUND,
@@ -92,9 +98,13 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     and UploadFiles.
     """
     PrepareUploads: _aio.UnaryUnaryMultiCallable[_dataset_pb2.PrepareUploadsRequest, _dataset_pb2.PrepareUploadsResponse]  # type: ignore[assignment]
-    """Gives presigned URLs for uploads past the gateway. Reasons: NOT_SERVED_YET."""
+    """Gives presigned URLs for uploads past the gateway, at most 1000 a call. Reasons: DATASET_NOT_FOUND,
+    INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, PRESIGNED_UPLOADS_UNSUPPORTED.
+    """
     ImportDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ImportDatasetRequest, _dataset_pb2.ImportDatasetResponse]  # type: ignore[assignment]
-    """Makes a dataset from a prefix of the object store. Reasons: NOT_SERVED_YET."""
+    """Makes a dataset of files that lie in a bucket or folder already; returns at once, the copy outlives the call.
+    Reasons: INVALID_REQUEST, IMPORT_NOT_ALLOWED, REQUEST_ID_REUSED.
+    """
     GetDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetDatasetRequest, _dataset_pb2.GetDatasetResponse]  # type: ignore[assignment]
     """Gets one dataset. Reasons: DATASET_NOT_FOUND."""
     ListDatasets: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListDatasetsRequest, _dataset_pb2.ListDatasetsResponse]  # type: ignore[assignment]
@@ -104,13 +114,15 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     ListDatasetProblems: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListDatasetProblemsRequest, _dataset_pb2.ListDatasetProblemsResponse]  # type: ignore[assignment]
     """Lists what the analysis found wrong. Reasons: DATASET_NOT_FOUND."""
     GetDatasetPreview: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetDatasetPreviewRequest, _dataset_pb2.GetDatasetPreviewResponse]  # type: ignore[assignment]
-    """Draws a contact sheet or one image. Reasons: NOT_SERVED_YET."""
+    """Draws a contact sheet or one image. Reasons: DATASET_NOT_FOUND, DATASET_NOT_READY, FILE_NOT_FOUND,
+    INVALID_REQUEST.
+    """
     UpdateDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.UpdateDatasetRequest, _dataset_pb2.UpdateDatasetResponse]  # type: ignore[assignment]
-    """Changes name, description, visibility or tags. Reasons: NOT_SERVED_YET."""
+    """Changes name, description, visibility or tags. Reasons: DATASET_NOT_FOUND, INVALID_REQUEST."""
     DeleteDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _dataset_pb2.DeleteDatasetResponse]  # type: ignore[assignment]
     """Deletes a dataset and its objects. Reasons: DATASET_NOT_FOUND, DATASET_IN_USE, INVALID_STATE_TRANSITION."""
     DownloadDataset: _aio.UnaryStreamMultiCallable[_dataset_pb2.DownloadDatasetRequest, _dataset_pb2.DownloadDatasetResponse]  # type: ignore[assignment]
-    """Streams the files as a tar archive. Reasons: NOT_SERVED_YET."""
+    """Streams the files as a tar archive. Reasons: DATASET_NOT_FOUND, DATASET_NOT_READY, INVALID_REQUEST."""
 
 class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
     """Datasets: upload, analysis, listing."""
@@ -130,7 +142,7 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dataset_pb2.UploadFilesResponse], _abc.AsyncIterator[_dataset_pb2.UploadFilesResponse]]:
         """Uploads files, acknowledging each when it is stored; files acknowledged stay when the call breaks off.
-        Reasons: DATASET_NOT_FOUND, INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, FILE_MISMATCH.
+        Reasons: DATASET_NOT_FOUND, INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, FILE_MISMATCH, BAD_ARCHIVE.
         """
 
     @_abc_1.abstractmethod
@@ -167,7 +179,9 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.PrepareUploadsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_pb2.PrepareUploadsResponse, _abc.Awaitable[_dataset_pb2.PrepareUploadsResponse]]:
-        """Gives presigned URLs for uploads past the gateway. Reasons: NOT_SERVED_YET."""
+        """Gives presigned URLs for uploads past the gateway, at most 1000 a call. Reasons: DATASET_NOT_FOUND,
+        INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, PRESIGNED_UPLOADS_UNSUPPORTED.
+        """
 
     @_abc_1.abstractmethod
     def ImportDataset(
@@ -175,7 +189,9 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.ImportDatasetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_pb2.ImportDatasetResponse, _abc.Awaitable[_dataset_pb2.ImportDatasetResponse]]:
-        """Makes a dataset from a prefix of the object store. Reasons: NOT_SERVED_YET."""
+        """Makes a dataset of files that lie in a bucket or folder already; returns at once, the copy outlives the call.
+        Reasons: INVALID_REQUEST, IMPORT_NOT_ALLOWED, REQUEST_ID_REUSED.
+        """
 
     @_abc_1.abstractmethod
     def GetDataset(
@@ -215,7 +231,9 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.GetDatasetPreviewRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_pb2.GetDatasetPreviewResponse, _abc.Awaitable[_dataset_pb2.GetDatasetPreviewResponse]]:
-        """Draws a contact sheet or one image. Reasons: NOT_SERVED_YET."""
+        """Draws a contact sheet or one image. Reasons: DATASET_NOT_FOUND, DATASET_NOT_READY, FILE_NOT_FOUND,
+        INVALID_REQUEST.
+        """
 
     @_abc_1.abstractmethod
     def UpdateDataset(
@@ -223,7 +241,7 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.UpdateDatasetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_pb2.UpdateDatasetResponse, _abc.Awaitable[_dataset_pb2.UpdateDatasetResponse]]:
-        """Changes name, description, visibility or tags. Reasons: NOT_SERVED_YET."""
+        """Changes name, description, visibility or tags. Reasons: DATASET_NOT_FOUND, INVALID_REQUEST."""
 
     @_abc_1.abstractmethod
     def DeleteDataset(
@@ -239,6 +257,6 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.DownloadDatasetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dataset_pb2.DownloadDatasetResponse], _abc.AsyncIterator[_dataset_pb2.DownloadDatasetResponse]]:
-        """Streams the files as a tar archive. Reasons: NOT_SERVED_YET."""
+        """Streams the files as a tar archive. Reasons: DATASET_NOT_FOUND, DATASET_NOT_READY, INVALID_REQUEST."""
 
 def add_DatasetServiceServicer_to_server(servicer: DatasetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,6 +23,12 @@ class MetricMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     METRIC_MODE_MAX: _ClassVar[MetricMode]
     METRIC_MODE_MIN: _ClassVar[MetricMode]
 
+class DatasetView(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DATASET_VIEW_UNSPECIFIED: _ClassVar[DatasetView]
+    DATASET_VIEW_CROPS: _ClassVar[DatasetView]
+    DATASET_VIEW_IMAGE_LABELS: _ClassVar[DatasetView]
+
 class JobOrder(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     JOB_ORDER_UNSPECIFIED: _ClassVar[JobOrder]
@@ -38,6 +44,9 @@ class ValidationImageOrder(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 METRIC_MODE_UNSPECIFIED: MetricMode
 METRIC_MODE_MAX: MetricMode
 METRIC_MODE_MIN: MetricMode
+DATASET_VIEW_UNSPECIFIED: DatasetView
+DATASET_VIEW_CROPS: DatasetView
+DATASET_VIEW_IMAGE_LABELS: DatasetView
 JOB_ORDER_UNSPECIFIED: JobOrder
 JOB_ORDER_NEWEST_FIRST: JobOrder
 JOB_ORDER_OLDEST_FIRST: JobOrder
@@ -47,7 +56,7 @@ VALIDATION_IMAGE_ORDER_LARGEST_LOSS_FIRST: ValidationImageOrder
 VALIDATION_IMAGE_ORDER_SMALLEST_LOSS_FIRST: ValidationImageOrder
 
 class TrainingJobSpec(_message.Message):
-    __slots__ = ("project_id", "session_id", "experiment_name", "tags", "notes", "framework", "model_name", "task_type", "dataset_id", "epochs", "batch_size", "learning_rate", "image_size", "pretrained", "seed", "advanced_config", "priority", "max_restarts", "primary_metric", "primary_metric_mode")
+    __slots__ = ("project_id", "session_id", "experiment_name", "tags", "notes", "framework", "model_name", "task_type", "dataset_id", "epochs", "batch_size", "learning_rate", "image_size", "pretrained", "seed", "advanced_config", "priority", "max_restarts", "primary_metric", "primary_metric_mode", "dataset_view")
     PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     EXPERIMENT_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -68,6 +77,7 @@ class TrainingJobSpec(_message.Message):
     MAX_RESTARTS_FIELD_NUMBER: _ClassVar[int]
     PRIMARY_METRIC_FIELD_NUMBER: _ClassVar[int]
     PRIMARY_METRIC_MODE_FIELD_NUMBER: _ClassVar[int]
+    DATASET_VIEW_FIELD_NUMBER: _ClassVar[int]
     project_id: str
     session_id: str
     experiment_name: str
@@ -88,10 +98,11 @@ class TrainingJobSpec(_message.Message):
     max_restarts: int
     primary_metric: str
     primary_metric_mode: MetricMode
-    def __init__(self, project_id: _Optional[str] = ..., session_id: _Optional[str] = ..., experiment_name: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., notes: _Optional[str] = ..., framework: _Optional[str] = ..., model_name: _Optional[str] = ..., task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., dataset_id: _Optional[str] = ..., epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., image_size: _Optional[int] = ..., pretrained: _Optional[bool] = ..., seed: _Optional[int] = ..., advanced_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., priority: _Optional[int] = ..., max_restarts: _Optional[int] = ..., primary_metric: _Optional[str] = ..., primary_metric_mode: _Optional[_Union[MetricMode, str]] = ...) -> None: ...
+    dataset_view: DatasetView
+    def __init__(self, project_id: _Optional[str] = ..., session_id: _Optional[str] = ..., experiment_name: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., notes: _Optional[str] = ..., framework: _Optional[str] = ..., model_name: _Optional[str] = ..., task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., dataset_id: _Optional[str] = ..., epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., image_size: _Optional[int] = ..., pretrained: _Optional[bool] = ..., seed: _Optional[int] = ..., advanced_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., priority: _Optional[int] = ..., max_restarts: _Optional[int] = ..., primary_metric: _Optional[str] = ..., primary_metric_mode: _Optional[_Union[MetricMode, str]] = ..., dataset_view: _Optional[_Union[DatasetView, str]] = ...) -> None: ...
 
 class TrainingJob(_message.Message):
-    __slots__ = ("id", "user_id", "project_id", "session_id", "experiment_name", "tags", "notes", "framework", "model_name", "task_type", "dataset_id", "dataset_format", "manifest_digest", "num_classes", "epochs", "batch_size", "learning_rate", "image_size", "pretrained", "seed", "advanced_config", "priority", "max_restarts", "primary_metric", "primary_metric_mode", "state", "failure", "attempt", "current_run_id", "current_epoch", "progress", "best_metric", "best_checkpoint_id", "last_checkpoint_id", "last_sequence", "create_time", "update_time", "queue_time", "start_time", "end_time", "contact_lost_time")
+    __slots__ = ("id", "user_id", "project_id", "session_id", "experiment_name", "tags", "notes", "framework", "model_name", "task_type", "dataset_id", "dataset_format", "manifest_digest", "num_classes", "epochs", "batch_size", "learning_rate", "image_size", "pretrained", "seed", "advanced_config", "priority", "max_restarts", "primary_metric", "primary_metric_mode", "state", "failure", "attempt", "current_run_id", "current_epoch", "progress", "best_metric", "best_checkpoint_id", "last_checkpoint_id", "last_sequence", "create_time", "update_time", "queue_time", "start_time", "end_time", "contact_lost_time", "dataset_view")
     ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -133,6 +144,7 @@ class TrainingJob(_message.Message):
     START_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
     CONTACT_LOST_TIME_FIELD_NUMBER: _ClassVar[int]
+    DATASET_VIEW_FIELD_NUMBER: _ClassVar[int]
     id: str
     user_id: str
     project_id: str
@@ -174,7 +186,8 @@ class TrainingJob(_message.Message):
     start_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
     contact_lost_time: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., user_id: _Optional[str] = ..., project_id: _Optional[str] = ..., session_id: _Optional[str] = ..., experiment_name: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., notes: _Optional[str] = ..., framework: _Optional[str] = ..., model_name: _Optional[str] = ..., task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., dataset_id: _Optional[str] = ..., dataset_format: _Optional[_Union[_dataset_pb2.DatasetFormat, str]] = ..., manifest_digest: _Optional[str] = ..., num_classes: _Optional[int] = ..., epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., image_size: _Optional[int] = ..., pretrained: _Optional[bool] = ..., seed: _Optional[int] = ..., advanced_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., priority: _Optional[int] = ..., max_restarts: _Optional[int] = ..., primary_metric: _Optional[str] = ..., primary_metric_mode: _Optional[_Union[MetricMode, str]] = ..., state: _Optional[_Union[_job_state_pb2.JobState, str]] = ..., failure: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., attempt: _Optional[int] = ..., current_run_id: _Optional[str] = ..., current_epoch: _Optional[int] = ..., progress: _Optional[float] = ..., best_metric: _Optional[float] = ..., best_checkpoint_id: _Optional[str] = ..., last_checkpoint_id: _Optional[str] = ..., last_sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., queue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., contact_lost_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    dataset_view: DatasetView
+    def __init__(self, id: _Optional[str] = ..., user_id: _Optional[str] = ..., project_id: _Optional[str] = ..., session_id: _Optional[str] = ..., experiment_name: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., notes: _Optional[str] = ..., framework: _Optional[str] = ..., model_name: _Optional[str] = ..., task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., dataset_id: _Optional[str] = ..., dataset_format: _Optional[_Union[_dataset_pb2.DatasetFormat, str]] = ..., manifest_digest: _Optional[str] = ..., num_classes: _Optional[int] = ..., epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., image_size: _Optional[int] = ..., pretrained: _Optional[bool] = ..., seed: _Optional[int] = ..., advanced_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., priority: _Optional[int] = ..., max_restarts: _Optional[int] = ..., primary_metric: _Optional[str] = ..., primary_metric_mode: _Optional[_Union[MetricMode, str]] = ..., state: _Optional[_Union[_job_state_pb2.JobState, str]] = ..., failure: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., attempt: _Optional[int] = ..., current_run_id: _Optional[str] = ..., current_epoch: _Optional[int] = ..., progress: _Optional[float] = ..., best_metric: _Optional[float] = ..., best_checkpoint_id: _Optional[str] = ..., last_checkpoint_id: _Optional[str] = ..., last_sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., queue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., contact_lost_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dataset_view: _Optional[_Union[DatasetView, str]] = ...) -> None: ...
 
 class CreateJobRequest(_message.Message):
     __slots__ = ("job", "request_id", "validate_only")

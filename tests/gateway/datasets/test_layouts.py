@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.datasets.layouts import read_layout
+from annotations.formats.folders import read_layout
 
 
 @pytest.mark.parametrize(

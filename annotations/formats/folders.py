@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gateway.datasets.problems import ERROR, WARNING, Problem
+from annotations.problems import ERROR, WARNING, Problem
 
 SPLITS = ("train", "val", "test")
 ANNOTATIONS = "annotations.json"
