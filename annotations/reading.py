@@ -41,5 +41,5 @@ class Source(Protocol):
         ...
 
 
-# Reads every annotation into the draft, and what is wrong with a file too: whatever files hold, it raises nothing of it.
+# Reads all annotations into the draft, and tells it what is wrong with a file. No content makes it raise anything.
 Reader = Callable[[Source, Draft], None]

@@ -1,1 +1,1 @@
-"""The formats that datasets come in: one module each, which reads it, and writes it where a trainer needs that."""
+"""The formats that datasets come in: one module for each, which reads it into the model."""

@@ -10,7 +10,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("visionmesh", "rpc", "gateway", "storage", "trainer", "trainer_timm")
+ROOMS = ("visionmesh", "rpc", "annotations", "gateway", "storage", "trainer", "trainer_timm")
 
 
 def sources(folder: Path) -> Iterator[Path]:

@@ -29,7 +29,7 @@ FOUND_BY_NAME = {"psycopg2-binary", "uvloop"}
     ("rooms", "extras"),
     [
         (["visionmesh"], []),
-        (["rpc", "gateway", "storage"], ["gateway"]),
+        (["rpc", "annotations", "gateway", "storage"], ["gateway"]),
         (["rpc", "trainer", "storage/objects"], ["trainer"]),
         (["trainer_timm"], ["trainer", "timm"]),
     ],
@@ -42,7 +42,11 @@ def test_rooms_import_what_their_extras_name(rooms: list[str], extras: list[str]
 
 def test_the_extras_of_servers_name_nothing_that_is_not_imported() -> None:
     gateway = set().union(
-        *(distributions(imported(path)) for room in ("rpc", "gateway", "storage") for path in sources(ROOT / room))
+        *(
+            distributions(imported(path))
+            for room in ("rpc", "annotations", "gateway", "storage")
+            for path in sources(ROOT / room)
+        )
     )
     assert EXTRAS["gateway"] - gateway - FOUND_BY_NAME == set()
     trainer = set().union(
