@@ -27,10 +27,10 @@ from trainer_timm.mixing import create_mixing
 from trainer_timm.models import build_model, check_image_size
 from trainer_timm.optimization import create_optimizer, create_scheduler, restore_scheduler, scheduler_state
 from trainer_timm.pretrained import check_pretrained
-from trainer_timm.seeding import seed_epoch
 from trainer_timm.settings import integer, number, switch, text
 from trainer_timm.transforms import evaluation_transform, resolve_preprocessing, training_transform
 from trainer_timm.warm_start import start_from
+from trainer_torch.seeding import seed_epoch
 
 
 def train(
