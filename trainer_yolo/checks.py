@@ -41,7 +41,8 @@ def check_data(data: TrainingData, spec: TrainingSpec) -> None:
     if len(data.train) % batch_size == 1 % batch_size and spec.image_size < 2 * stride:
         raise BadTrainingData(
             f"The last batch of {len(data.train)} images in batches of {batch_size} is a single image, which cannot "
-            f"be learned from at {spec.image_size} pixels: use another batch_size, or an image_size of at least {2 * stride}."
+            f"be learned from at {spec.image_size} pixels: use another batch_size, or an image_size from "
+            f"{2 * stride} on."
         )
 
 

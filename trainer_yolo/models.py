@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from ultralytics.nn.tasks import (
-    BaseModel,
     ClassificationModel,
     DetectionModel,
     OBBModel,
@@ -21,24 +21,24 @@ from trainer_yolo.names import CLASSIFICATION, ORIENTED, POSE, SEGMENTATION
 
 def build_model(
     definition: Definition, class_names: Sequence[str], keypoints: tuple[int, int] | None = None
-) -> BaseModel:
+) -> torch.nn.Module:
     """Build a model with random weights for RGB images in [0, 1], float32 (N, 3, H, W); nothing is fetched.
 
     ``keypoints`` are a pose's points and the values of each (3: x, y and visibility).
     """
-    model = _class_of(definition)(
+    model: torch.nn.Module = _class_of(definition)(
         definition.configuration(len(class_names), keypoints), ch=3, nc=len(class_names), verbose=False
     )
-    model.names = dict(enumerate(class_names))
+    model.names = dict(enumerate(class_names))  # type: ignore[assignment]
     return model
 
 
 def largest_stride(model: torch.nn.Module) -> int:
     """Pixels of a side that one cell of the coarsest feature map stands for: image sizes are multiples of it."""
-    return max(int(model.stride.max()), 32)  # type: ignore[operator,union-attr]
+    return max(int(model.stride.max()), 32)  # type: ignore[operator]
 
 
-def _class_of(definition: Definition) -> type[BaseModel]:
+def _class_of(definition: Definition) -> Any:
     if definition.is_rtdetr:
         return RTDETRDetectionModel
     return {

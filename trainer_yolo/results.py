@@ -2,11 +2,11 @@
 
 Detection, at the confidence with the best F1 and an IoU of 0.5: ``precision``, ``recall``, ``f1``; over all
 confidences: ``mAP50``, ``mAP50-95``; each the mean over the classes that are in the split. Masks and keypoints (by
-their OKS) are measured so where the task has them, and boxes as well, with ``box_`` before the name. ``val_loss`` is the
-sum of the losses, each with its gain, and ``val_<name>`` is one of them.
+their OKS) are measured so where the task has them, and boxes as well, with ``box_`` before the name. ``val_loss`` is
+the sum of the losses, each with its gain, and ``val_<name>`` is one of them.
 
-Classification: ``accuracy``, ``top5_accuracy``, ``balanced_accuracy``, ``precision``, ``recall``, ``f1`` (means over the
-classes that are in the split or predicted), and ``val_loss``, the mean cross-entropy in nats.
+Classification: ``accuracy``, ``top5_accuracy``, ``balanced_accuracy``; ``precision``, ``recall``, ``f1``, means over
+the classes that are in the split or predicted; ``val_loss``, the mean cross-entropy in nats.
 """
 
 from __future__ import annotations

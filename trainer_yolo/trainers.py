@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any, Protocol
 
 import torch
@@ -56,10 +57,11 @@ class Run(Protocol):
         ...
 
 
-class RunTrainer(BaseTrainer):  # type: ignore[misc]  # ultralytics is not typed
+class RunTrainer(BaseTrainer):
     """What all tasks share. Comes before ultralytics' own class; names without ``Trainer`` get no integrations."""
 
     run: Run
+    accumulate: int
 
     def __init__(self, run: Run, arguments: Mapping[str, Any], callbacks: Mapping[str, Callable[[Any], None]]) -> None:
         self.run = run
@@ -174,7 +176,8 @@ class RunTrainer(BaseTrainer):  # type: ignore[misc]  # ultralytics is not typed
         model = unwrap_model(self.model)
         model.load_state_dict(state.weights)
         for saved, group in zip(state.optimizer["param_groups"], self.optimizer.param_groups, strict=True):
-            saved["fused"] = group.get("fused")  # this device's, not the other's
+            if "fused" in group:
+                saved["fused"] = group["fused"]  # this device's, not the other's
         self.optimizer.load_state_dict(dict(state.optimizer))
         self.ema.ema.load_state_dict(average)
         self.ema.updates = state.updates
@@ -261,15 +264,16 @@ class ClassificationRun(RunTrainer, ClassificationTrainer):
 
     def get_validator(self) -> Any:
         """A validator that remembers what the model said."""
-        return _RememberingValidator(self.test_loader, self.save_dir, args=self.args, _callbacks=self.callbacks)
+        return _RememberingValidator(self.test_loader, self.save_dir, args=copy(self.args), _callbacks=self.callbacks)
 
     def collect(self) -> Results:
         """What the validator has just found."""
         data = self.run.data
-        return classification_results(*self.validator.said(), data.val, data.class_names)
+        logits, labels = self.validator.said()
+        return classification_results(logits, labels, data.val, data.class_names)
 
 
-class _RememberingValidator(ClassificationValidator):  # type: ignore[misc]
+class _RememberingValidator(ClassificationValidator):
     """Keeps logits and labels of all images, in their order."""
 
     def init_metrics(self, model: Any) -> None:

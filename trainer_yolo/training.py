@@ -134,7 +134,8 @@ class _Run:
             start_from(model, spec.initial_weights, spec, self._reporter)
         elif spec.pretrained:
             check_pretrained(spec.model_name, self._pretrained_folder)
-            model.load(pretrained_model(self._definition, self._pretrained_folder))
+            published = pretrained_model(self._definition, self._pretrained_folder)
+            model.load(published, verbose=False)  # type: ignore[operator]
         return model
 
     def state(self) -> tuple[TrainingState, Mapping[str, torch.Tensor]] | None:

@@ -32,7 +32,8 @@ def start_from(model: torch.nn.Module, folder: Path, spec: TrainingSpec, reporte
     known = sum(name in description.class_names for name in names.values())
     reporter.log(
         "info",
-        f"Warm start with the weights of epoch {description.epoch} of {description.model_name}: {whole} of {len(after)} "
-        f"tensors taken over, {max(changed - whole, 0)} in part; it knows {known} of the {len(names)} classes."
+        f"Warm start with the weights of epoch {description.epoch} of {description.model_name}: {whole} of "
+        f"{len(after)} tensors taken over, {max(changed - whole, 0)} in part; it knows {known} of "
+        f"the {len(names)} classes."
         + (" pretrained is ignored: the weights are the checkpoint's." if spec.pretrained else ""),
     )

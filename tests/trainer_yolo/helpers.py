@@ -36,7 +36,7 @@ def defaults(task_type: str) -> dict[str, ConfigValue]:
 
 def plain(task_type: str) -> dict[str, ConfigValue]:
     """A configuration that changes no image, updates after every batch and warms nothing up."""
-    off = dict.fromkeys(
+    off: dict[str, ConfigValue] = dict.fromkeys(
         (
             *(f"augmentation.{name}" for name in ("mosaic", "hsv_h", "hsv_s", "hsv_v", "fliplr", "translate")),
             *(f"augmentation.{name}" for name in ("scale", "erasing")),
@@ -44,7 +44,7 @@ def plain(task_type: str) -> dict[str, ConfigValue]:
         ),
         0.0,
     )
-    changes = {**off, "augmentation.auto_augment": "none", "optimizer.nbs": 1}
+    changes: dict[str, ConfigValue] = {**off, "augmentation.auto_augment": "none", "optimizer.nbs": 1}
     return {name: changes.get(name, value) for name, value in defaults(task_type).items()}
 
 
@@ -153,10 +153,17 @@ def write_shapes(root: Path, task_type: str, train: int = 10, val: int = 4) -> T
         for index in range(count):
             images.append(_draw(root, f"{split}/{index}.png", split, index, rng))
     images.sort(key=lambda image: image.path)
-    names = ("top", "right", "bottom", "left")
-    points = {"keypoint_names": names, "flip_indices": (0, 3, 2, 1)} if task_type == POSE else {}
+    posed = task_type == POSE
+    categories = [
+        Category(
+            name,
+            keypoint_names=("top", "right", "bottom", "left") if posed else (),
+            flip_indices=(0, 3, 2, 1) if posed else (),
+        )
+        for name in CLASS_NAMES
+    ]
     document = root / "annotations.jsonl.gz"
-    write_document(document, [Category(name, **points) for name in CLASS_NAMES], images, len(images))
+    write_document(document, categories, images, len(images))
     return TrainingDataset(root, CLASS_NAMES, (), document)
 
 
