@@ -72,6 +72,8 @@ class RunTrainer(BaseTrainer):
         super().__init__(overrides=dict(arguments), _callbacks=called)
         # On a CPU ultralytics leaves one processor free.
         torch.set_num_threads(max(1, run.threads))
+        # And it lets no workers read, whatever it was told.
+        self.args.workers = arguments["workers"]
         self.add_callback("on_train_epoch_start", RunTrainer._begin_epoch)
 
     # --- what is read ---------------------------------------------------------------------------------------------
