@@ -39,6 +39,7 @@ class JobService:
         self, log: JobLog, fleet: Fleet, telemetry: TelemetryService, wake_dispatcher: Callable[[], None]
     ) -> None:
         self._log = log
+        self.answers = log.answers
         self._database = log.database
         self._fleet = fleet
         self._telemetry = telemetry
