@@ -20,7 +20,7 @@ from benchmarks.gateway_process import GatewayProcess
 from benchmarks.measure import Options, Report, Series, in_turns, main, ratio
 from benchmarks.records import running_jobs
 from benchmarks.worker import Worker
-from gateway.events.job_answers import KEPT_ANSWERS
+from gateway.events.kept_reads import KEPT_JOBS
 from rpc.process import loop_factory
 from visionmesh.v1 import training_pb2, training_service_pb2_grpc
 
@@ -34,7 +34,7 @@ def measure(options: Options) -> Sequence[Report]:
     with tempfile.TemporaryDirectory(prefix="visionmesh-bench-") as root:
         folder = Path(root)
         with GatewayProcess(folder) as gateway:
-            runs = running_jobs(gateway.database_url, KEPT_ANSWERS + 2 * CALLERS)
+            runs = running_jobs(gateway.database_url, KEPT_JOBS + 2 * CALLERS)
             requests = [training_pb2.GetJobRequest(job_id=run.job_id) for run in runs]
             one, each = cycle(requests[:1]), cycle(requests)
             message = folder / "job.pb"
@@ -58,8 +58,8 @@ def measure(options: Options) -> Sequence[Report]:
             f"{CALLERS} callers in one asyncio client process, each with one call at a time, for {seconds:g} s a run "
             "after a warm-up; both servers run alone in their process, on the same event loop. The gateway is asked "
             "for one job that does not change (its answer is kept, encoded; the bare handler encodes its own each "
-            f"time), and, reading, for {KEPT_ANSWERS + 2 * CALLERS:,} jobs in turn, of which it keeps "
-            f"{KEPT_ANSWERS:,} answers: each call reads SQLite. Client and server share the processors. Processor "
+            f"time), and, reading, for {KEPT_JOBS + 2 * CALLERS:,} jobs in turn, of which it keeps "
+            f"{KEPT_JOBS:,} answers: each call reads SQLite. Client and server share the processors. Processor "
             "time is the server's alone.",
             [*rates.values(), *costs.values()],
             [

@@ -87,7 +87,7 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
             job = await self._jobs.get(user, request.job_id)
             return training_pb2.GetJobResponse(job=job_message(job)).SerializeToString()
 
-        return await self._jobs.answers.get(request.job_id, user.user_id, read)
+        return await self._jobs.encoded.get(request.job_id, user.user_id, read)
 
     async def ListJobs(self, request: training_pb2.ListJobsRequest, context: Any) -> training_pb2.ListJobsResponse:
         violations = page_size_violations(request.page_size)

@@ -1,11 +1,11 @@
-"""Answers of GetJob that are kept until their job changes."""
+"""What was read of a job and is kept until the job changes."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from gateway.events.job_answers import JobAnswers
+from gateway.events.kept_reads import KeptReads
 
 
 def reader(*answers: bytes) -> tuple[Callable[[], Awaitable[bytes]], list[bytes]]:
@@ -19,7 +19,7 @@ def reader(*answers: bytes) -> tuple[Callable[[], Awaitable[bytes]], list[bytes]
 
 
 async def test_a_job_that_does_not_change_is_read_once() -> None:
-    kept = JobAnswers()
+    kept = KeptReads[bytes]()
     read, left = reader(b"first", b"second")
 
     assert [await kept.get("job", "anna", read) for _ in range(3)] == [b"first"] * 3
@@ -27,7 +27,7 @@ async def test_a_job_that_does_not_change_is_read_once() -> None:
 
 
 async def test_a_job_that_changed_is_read_again() -> None:
-    kept = JobAnswers()
+    kept = KeptReads[bytes]()
     read, _ = reader(b"first", b"second")
     await kept.get("job", "anna", read)
 
@@ -37,7 +37,7 @@ async def test_a_job_that_changed_is_read_again() -> None:
 
 
 async def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
-    kept = JobAnswers()
+    kept = KeptReads[bytes]()
     may_finish = asyncio.Event()
 
     async def slow() -> bytes:
@@ -55,7 +55,7 @@ async def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
 
 
 async def test_an_answer_is_given_to_its_user_alone() -> None:
-    kept = JobAnswers()
+    kept = KeptReads[bytes]()
     annas, _ = reader(b"anna's")
     await kept.get("job", "anna", annas)
 
@@ -65,7 +65,7 @@ async def test_an_answer_is_given_to_its_user_alone() -> None:
 
 
 async def test_the_answers_asked_for_least_recently_go_first() -> None:
-    kept = JobAnswers(limit=2)
+    kept = KeptReads[bytes](limit=2)
     for job_id in ("a", "b", "a", "c"):
         await kept.get(job_id, "anna", reader(job_id.encode())[0])
 
