@@ -42,8 +42,8 @@ class Outcome:
         return found
 
 
-def make_dataset(folder: Path, files: Mapping[str, str | bytes | tuple[int, int]]) -> Path:
-    """Write files: text, bytes, or for a width and height a real image of so many pixels."""
+def make_dataset(folder: Path, files: Mapping[str, object]) -> Path:
+    """Write files: text, bytes, or for a width, a height and maybe an EXIF orientation a real image."""
     for path, content in files.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def make_dataset(folder: Path, files: Mapping[str, str | bytes | tuple[int, int]
         elif isinstance(content, bytes):
             target.write_bytes(content)
         else:
-            target.write_text(content, encoding="utf-8")
+            target.write_text(str(content), encoding="utf-8")
     return folder
 
 

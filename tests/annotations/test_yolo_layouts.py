@@ -62,7 +62,7 @@ def test_the_folders_of_splits_are_found_as_tools_write_them(
 
 
 def test_a_split_may_be_a_list_of_image_paths(tmp_path: Path) -> None:
-    files: dict[str, str | bytes | tuple[int, int]] = {f"images/{name}.jpg": IMAGE for name in "abcd"}
+    files: dict[str, object] = {f"images/{name}.jpg": IMAGE for name in "abcd"}
     files |= {f"labels/{name}.txt": BOX for name in "abcd"}
     lists = {
         "data.yaml": NAMES + "path: ../datasets/coins\ntrain: train.txt\nval: lists/val.txt\n",
