@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Any, BinaryIO, NamedTuple
 
-_CHUNK_BYTES = 1 << 18
+_CHUNK_BYTES = 1 << 20
 # One item, in characters. What is larger is no image and no annotation; the limit bounds the memory.
 MAX_ITEM_LENGTH = 1 << 24
 _SPACE = " \t\r\n"
