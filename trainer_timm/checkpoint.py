@@ -33,14 +33,7 @@ from safetensors import SafetensorError
 
 from trainer_timm.names import CLASSIFICATION, FRAMEWORK
 from trainer_timm.transforms import Preprocessing
-from trainer_torch.checkpoint_files import (
-    TRAINING_STATE_FILE,
-    WEIGHTS_FILE,
-    Tensors,
-    read_tensors,
-    write_folder,
-    write_tensors,
-)
+from trainer_torch.checkpoint_files import TRAINING_STATE_FILE, WEIGHTS_FILE, Snapshot, Tensors, read_tensors
 from trainer_torch.optimizer_state import join_state, split_state
 
 _OWN_WEIGHTS = "model."
@@ -74,11 +67,11 @@ class TrainingState:
     early_stopping: Mapping[str, Any] = field(default_factory=dict)
 
 
-def save_checkpoint(checkpoints: Path, description: ModelDescription, weights: Tensors, state: TrainingState) -> Path:
-    """Write ``checkpoints/epoch-0007`` whole or not at all, and return its path."""
+def take_snapshot(description: ModelDescription, weights: Tensors, state: TrainingState) -> Snapshot:
+    """Copy what a checkpoint holds."""
     tensors, scalars = split_state(state.optimizer)
     tensors |= {f"{_OWN_WEIGHTS}{name}": tensor for name, tensor in (state.weights or {}).items()}
-    content = {
+    content: dict[str, Any] = {
         "optimizer": scalars,
         "epoch": state.epoch,
         "updates": state.updates,
@@ -86,12 +79,7 @@ def save_checkpoint(checkpoints: Path, description: ModelDescription, weights: T
         "scheduler": dict(state.scheduler),
         "early_stopping": dict(state.early_stopping),
     }
-
-    def write(folder: Path) -> None:
-        write_tensors(folder / WEIGHTS_FILE, weights, _describe(description))
-        write_tensors(folder / TRAINING_STATE_FILE, tensors, content)
-
-    return write_folder(checkpoints, description.epoch, write)
+    return Snapshot.of(description.epoch, (weights, _describe(description)), (tensors, content))
 
 
 def load_model(folder: Path) -> tuple[ModelDescription, Tensors]:
@@ -117,7 +105,7 @@ def load_model(folder: Path) -> tuple[ModelDescription, Tensors]:
 
 
 def load_training_state(folder: Path) -> TrainingState:
-    """Read what ``save_checkpoint`` was given, the optimiser's tensors on the CPU."""
+    """Read what ``take_snapshot`` was given, the optimiser's tensors on the CPU."""
     tensors, content = read_tensors(folder / TRAINING_STATE_FILE)
     own = {name: tensors.pop(name) for name in list(tensors) if name.startswith(_OWN_WEIGHTS)}
     return TrainingState(

@@ -33,7 +33,7 @@ from trainer_yolo.names import CLASSIFICATION, ORIENTED, POSE, SEGMENTATION
 from trainer_yolo.results import Results, classification_results, detection_results
 
 
-class Run(Protocol):
+class Work(Protocol):
     """The training that a trainer works for."""
 
     seed: int
@@ -60,10 +60,10 @@ class Run(Protocol):
 class RunTrainer(BaseTrainer):
     """What all tasks share. Comes before ultralytics' own class; names without ``Trainer`` get no integrations."""
 
-    run: Run
+    run: Work
     accumulate: int
 
-    def __init__(self, run: Run, arguments: Mapping[str, Any], callbacks: Mapping[str, Callable[[Any], None]]) -> None:
+    def __init__(self, run: Work, arguments: Mapping[str, Any], callbacks: Mapping[str, Callable[[Any], None]]) -> None:
         self.run = run
         self._nominal_accumulation = 1
         self._accumulated = 0

@@ -11,12 +11,13 @@ import torch
 
 from tests.trainer_yolo.helpers import Recorder
 from trainer.adapter import TrainingDataset, TrainingSpec
+from trainer_torch.checkpoint_writer import CheckpointWriter
 from trainer_yolo.adapter import YoloAdapter
 from trainer_yolo.checkpoint import load_training_state
 from trainer_yolo.data import read_data
 from trainer_yolo.definitions import definitions
 from trainer_yolo.trainers import RunTrainer
-from trainer_yolo.training import _Run
+from trainer_yolo.training import Run
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ def set_up(spec: TrainingSpec, dataset: TrainingDataset, folder: Path) -> SetUp:
     """Make a training ready, and train nothing."""
     single = bool(spec.config.get("learning.single_cls", False))
     data = read_data(dataset, spec.task_type, single_class=single)
-    trainer = _Run(spec, definitions()[spec.model_name], data, folder, Recorder(), {}, None).trainer()
+    trainer = Run(
+        spec, definitions()[spec.model_name], data, folder, CheckpointWriter(folder), Recorder(), {}, None
+    ).trainer()
     trainer._setup_train()
     return SetUp(trainer, torch.are_deterministic_algorithms_enabled())
 

@@ -15,7 +15,7 @@ from tests.trainer_yolo.observations import OBSERVATIONS, Observation
 from tests.trainer_yolo.outcomes import set_up, train
 from trainer.adapter import ConfigField, ConfigValue, TrainingDataset
 from trainer_yolo.fields import FIELDS
-from trainer_yolo.training import _Run
+from trainer_yolo.training import Run
 
 DatasetOf = Callable[[str], TrainingDataset]
 
@@ -41,7 +41,7 @@ def test_every_field_has_an_effect(
     if name == "computation.amp":
         monkeypatch.setattr("trainer_yolo.arguments.has_fast_bfloat16", lambda: True)
     if name == "early_stopping.patience":
-        monkeypatch.setattr(_Run, "fitness", lambda self, trainer, results: 1.0)
+        monkeypatch.setattr(Run, "fitness", lambda self, trainer, results: 1.0)
     dataset = dataset_of(task_type)
     first = _outcome(observation, task_type, {name: observation.first}, dataset, tmp_path / "first")
     second = _outcome(observation, task_type, {name: observation.second}, dataset, tmp_path / "second")
