@@ -48,6 +48,11 @@ def of_other_images(first: SetUp, second: SetUp) -> bool:
     return images.shape != others.shape or not torch.equal(images, others)
 
 
+def of_another_epoch(first: SetUp, second: SetUp) -> bool:
+    """The same over all batches: what needs room in an image does not find it in each."""
+    return any(not torch.equal(one, other) for one, other in zip(first.epoch, second.epoch, strict=True))
+
+
 def changing(maximum: ConfigValue, **given: ConfigValue) -> Observation:
     """An augmentation that changes images as soon as it is not zero."""
     return Observation(0.0, maximum, of_other_images, {f"augmentation.{name}": value for name, value in given.items()})
@@ -151,7 +156,7 @@ OBSERVATIONS: dict[str, Observation] = {
         trained=True,
     ),
     "augmentation.mixup": changing(1.0),
-    "augmentation.cutmix": changing(1.0),
+    "augmentation.cutmix": Observation(0.0, 1.0, of_another_epoch),
     "augmentation.hsv_h": changing(0.5),
     "augmentation.hsv_s": changing(1.0),
     "augmentation.hsv_v": changing(1.0),
@@ -163,7 +168,7 @@ OBSERVATIONS: dict[str, Observation] = {
     "augmentation.shear": changing(45.0),
     "augmentation.perspective": changing(0.005),
     "augmentation.bgr": changing(1.0),
-    "augmentation.multi_scale": changing(0.5),
+    "augmentation.multi_scale": changing(0.9),
     "augmentation.copy_paste": changing(1.0),
     "augmentation.copy_paste_mode": Observation("flip", "mixup", of_other_images, {"augmentation.copy_paste": 1.0}),
     "augmentation.auto_augment": Observation("none", "randaugment", of_other_images),
@@ -180,9 +185,8 @@ OBSERVATIONS: dict[str, Observation] = {
             several.trainer.data["nc"] == 2 and not one.batch["cls"].any() and several.batch["cls"].any()
         ),
     ),
-    "learning.rect": Observation(
-        False, True, lambda square, rect: square.batch["img"].shape[2:] != rect.batch["img"].shape[2:]
-    ),
+    # Rectangles are made of no mosaics.
+    "learning.rect": Observation(False, True, of_other_images, {"augmentation.mosaic": 1.0}),
     "learning.dropout": Observation(0.0, 0.9, lambda all_, few: all_.loss["loss"] != few.loss["loss"]),
     "early_stopping.patience": Observation(
         0,

@@ -38,6 +38,12 @@ class SetUp:
         self.trainer.epoch = 0
         return self.trainer.preprocess_batch(next(iter(self.trainer.train_loader)))
 
+    @property
+    def epoch(self) -> list[torch.Tensor]:
+        """The images of all batches of the first epoch."""
+        self.trainer.epoch = 0
+        return [batch["img"] for batch in self.trainer.train_loader]
+
     @cached_property
     def loss(self) -> dict[str, float]:
         """What the model makes of the first batch."""

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,16 +137,17 @@ def test_a_batch_that_does_not_fit_is_an_error_and_not_a_smaller_batch(
 def test_torch_computes_on_as_many_threads_as_the_run_has(
     threads: int, dataset_of: DatasetOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
-
-    seen: list[int] = []
+    seen: set[int] = set()
     step = RunTrainer.optimizer_step
-    monkeypatch.setattr(
-        RunTrainer, "optimizer_step", lambda self: (seen.append(torch.get_num_threads()), step(self))[1]
-    )
+
+    def look(self: RunTrainer) -> None:
+        seen.add(torch.get_num_threads())
+        step(self)
+
+    monkeypatch.setattr(RunTrainer, "optimizer_step", look)
     spec = replace(make_spec(CLASSIFICATION, epochs=1), threads=threads)
     assert YoloAdapter().train(spec, dataset_of(CLASSIFICATION), tmp_path, Recorder())
-    assert set(seen) == {threads}
+    assert seen == {threads}
 
 
 def test_a_training_looks_nothing_up_says_nothing_and_writes_into_its_folder_alone(tmp_path: Path) -> None:
