@@ -123,7 +123,7 @@ class RunTrainer(BaseTrainer):
         self._steps += 1
         if not bool(torch.isfinite(self.loss).all()):
             raise TrainingDiverged(
-                f"The loss became {float(self.loss)} in epoch {self.epoch + 1}; try a lower learning rate."
+                f"The loss became {float(self.loss.detach())} in epoch {self.epoch + 1}; try a lower learning rate."
             )
         if self._accumulated >= self.accumulate or self._steps == len(self.train_loader):
             super().optimizer_step()

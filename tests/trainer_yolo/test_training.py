@@ -155,6 +155,7 @@ def test_a_training_looks_nothing_up_says_nothing_and_writes_into_its_folder_alo
     for folder in (home, run, work):
         folder.mkdir()
     code = f"""
+import socket
 from pathlib import Path
 
 def refuse(*arguments, **options):
