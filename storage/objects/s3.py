@@ -77,13 +77,17 @@ class S3ObjectStore:
         """Return an object's bytes; see ``ObjectStore.get``."""
         return b"".join(self.read(key))
 
-    def get_file(self, key: str, path: Path, *, sha256: str) -> None:
+    def get_file(self, key: str, path: Path, *, sha256: str, size_bytes: int | None = None) -> None:
         """Write an object to a local file, a large one over several connections; see ``ObjectStore.get_file``."""
-        settings = self._settings
-        chunks = self._reader(key).chunks_or_parts(
-            DEFAULT_CHUNK_BYTES, settings.s3_part_bytes, settings.s3_transfers, self._threads
-        )
-        save_verified(chunks, path, key=key, sha256=sha256)
+        reader, settings = self._reader(key), self._settings
+        chunks = reader.chunks(DEFAULT_CHUNK_BYTES)
+        # Most datasets are many small files: asking for the size of each would double the waiting.
+        if size_bytes is None or size_bytes > settings.s3_part_bytes:
+            head = self._head(key)
+            size, etag = int(head["ContentLength"]), str(head["ETag"])
+            if size > settings.s3_part_bytes:
+                chunks = reader.parts(size, etag, settings.s3_part_bytes, settings.s3_transfers, self._threads)
+        save_verified(chunks, path, key=key, sha256=sha256, size_bytes=size_bytes)
 
     def stat(self, key: str) -> ObjectInfo:
         """Describe an object; see ``ObjectStore.stat``."""

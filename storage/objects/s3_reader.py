@@ -32,24 +32,7 @@ class S3Reader:
 
     def chunks(self, chunk_bytes: int) -> Iterator[bytes]:
         """Yield the bytes as they come; a connection that breaks is made again from where it broke."""
-        yield from self._stream(self._get(), chunk_bytes)
-
-    def chunks_or_parts(
-        self, chunk_bytes: int, part_bytes: int, transfers: int, threads: Executor
-    ) -> Iterator[bytes]:
-        """Yield the bytes, as ``parts`` does when they are more than ``part_bytes``, else as ``chunks`` does.
-
-        A small object costs one call: most datasets are many of those, and asking for the size first doubles the wait.
-        """
         answer = self._get()
-        size, etag = int(answer["ContentLength"]), str(answer["ETag"])
-        if size <= part_bytes:
-            yield from self._stream(answer, chunk_bytes)
-            return
-        answer["Body"].close()
-        yield from self.parts(size, etag, part_bytes, transfers, threads)
-
-    def _stream(self, answer: Any, chunk_bytes: int) -> Iterator[bytes]:
         etag, size, offset, failures = answer["ETag"], answer["ContentLength"], 0, 0
         while True:
             try:

@@ -39,7 +39,7 @@ class S3Settings(BaseSettings):
         64,
         ge=1,
         le=1024,
-        description="Connections kept open to the server; best as many as a process's transfers and downloads together.",
+        description="Connections kept open to the server; best as many as transfers and downloads of a process.",
     )
     s3_connect_timeout_seconds: float = Field(5.0, gt=0, allow_inf_nan=False, description="Time to reach the server.")
     s3_read_timeout_seconds: float = Field(

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.objects.errors import ObjectMismatch
 from storage.objects.store import ObjectStore
 
 # A small file is mostly waiting for the store: so many wait together.
@@ -46,7 +45,9 @@ def fetch(
         small = open_.enter_context(ThreadPoolExecutor(parallel_downloads, thread_name_prefix="fetch"))
         large = open_.enter_context(ThreadPoolExecutor(PARALLEL_LARGE_DOWNLOADS, thread_name_prefix="fetch-large"))
         futures = [
-            (large if download.size_bytes > LARGE_BYTES else small).submit(_fetch_one, store, download)
+            (large if download.size_bytes > LARGE_BYTES else small).submit(
+                store.get_file, download.key, download.path, sha256=download.sha256, size_bytes=download.size_bytes
+            )
             for download in downloads
         ]
         try:
@@ -58,10 +59,3 @@ def fetch(
             for pool in (small, large):
                 pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _fetch_one(store: ObjectStore, download: Download) -> None:
-    store.get_file(download.key, download.path, sha256=download.sha256)
-    size = download.path.stat().st_size
-    if size != download.size_bytes:
-        raise ObjectMismatch(download.key, f"{download.size_bytes} bytes", f"{size} bytes")
