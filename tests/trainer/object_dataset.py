@@ -36,7 +36,7 @@ def put_object_dataset(
     splits = {image.path: image.split for image in images}
     manifest = Manifest(
         dataset_id,
-        "COCO",
+        "DICE",
         ("OBJECT_DETECTION",),
         tuple(class_names),
         tuple(
