@@ -17,8 +17,8 @@ def check_dataset_use(task_type: str, view: str, trainable: Sequence[str]) -> li
         return [] if task_type in trainable else [Violation("job.dataset_id", _refusal(task_type, trainable))]
     violations = []
     if task_type != CLASSIFICATION:
-        why = f"{view} makes images for {CLASSIFICATION} and {task_type} needs none: leave the view out, or change"
-        violations.append(Violation("job.dataset_view", f"{why} task_type"))
+        why = f"{view} trains {CLASSIFICATION}, not {task_type}: leave the view out, or change task_type"
+        violations.append(Violation("job.dataset_view", why))
     if not _has_objects(trainable):
         why = f"{view} needs a dataset whose images carry objects; this one can train {can}: leave the view out"
         violations.append(Violation("job.dataset_view", why))

@@ -135,6 +135,8 @@ def test_images_of_a_split_come_with_the_annotations_and_nothing_else(place: Pla
     place.check_whole()
     asked = place.downloads()
     assert keys.dataset_annotations("streets") in asked
+    # One question for each, and none for its size.
+    assert set(asked.values()) == {1} and f"HEAD /{place.bucket}" not in place.server.log.read_text()
     assert not [path for path in NOT_TRAINED if keys.dataset_file("streets", path) in asked]
 
 
