@@ -57,10 +57,12 @@ async def test_a_run_trains_on_what_its_view_makes_of_the_dataset(place: RunPlac
         assert any(f"images: {count};" in line for line in lines)
     made = place.gateway.payloads(f"run-{CROPS}", "preparation")
     assert [(item.done, item.total) for item in made if "CROPS" in item.message and item.total][-1] == (4, 4)
-    # A second run finds the crops cut.
+    # A second run, with other settings, finds the crops cut.
+    place.launcher = place.new_launcher(parallel_downloads=3)
     place.launcher.start(_spec(place, "again", IMAGES, CROPS))
     assert (await place.ended("again")).outcome == event_pb2.ATTEMPT_OUTCOME_COMPLETED
     assert not [item for item in place.gateway.payloads("again", "preparation") if item.total]
+    assert place.folder("again").settings().parallel_downloads == 3
 
 
 async def test_a_view_that_leaves_too_little_ends_the_run_with_the_reason(place: RunPlace) -> None:

@@ -20,6 +20,7 @@ from tests import s3_server
 from tests.s3_server import S3Server
 from tests.trainer.object_dataset import put_object_dataset
 from trainer.cache.datasets import DatasetCache
+from trainer.cache.fetch import LARGE_BYTES, Download, fetch
 
 REPOSITORY = Path(__file__).parents[2]
 SPLITS = ("train", "val", "test")
@@ -146,6 +147,23 @@ def test_annotations_that_are_not_those_of_the_manifest_are_refused(place: Place
     with pytest.raises(ObjectMismatch, match=key), place.cache().open("streets", place.digest, None):
         pass
     assert place.entries() == []
+
+
+def test_files_of_any_size_come_whole_whether_in_one_piece_or_in_parts(place: Place, tmp_path: Path) -> None:
+    part = place.server.settings().s3_part_bytes
+    contents = {
+        f"file-{size}": bytes([size % 251]) * size for size in (0, 1, part - 1, part, part + 1, LARGE_BYTES + 1)
+    }
+    infos = [place.store.put(key, data) for key, data in contents.items()]
+    (tmp_path / "files").mkdir()
+    downloads = [Download(info.key, tmp_path / "files" / info.key, info.size_bytes, info.sha256) for info in infos]
+    for parallel in (1, 32):
+        fetch(place.store, downloads, None, parallel)
+        assert {path.name: path.read_bytes() for path in (tmp_path / "files").iterdir()} == contents
+    wrong = Download("file-1", tmp_path / "files" / "wrong", 2, infos[1].sha256)
+    with pytest.raises(ObjectMismatch, match="expected 2 bytes, found 1 bytes"):
+        fetch(place.store, [wrong], None)
+    assert not wrong.path.exists()
 
 
 def test_two_processes_that_want_a_dataset_fetch_it_once(place: Place) -> None:

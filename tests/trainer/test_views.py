@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +20,7 @@ from trainer.cache.datasets import DatasetCache
 from trainer.views.crops import crop_name
 from trainer.views.opening import open_view
 
+REPOSITORY = Path(__file__).parents[2]
 CLASSES = ("car", "dog", "tree")
 CAR, DOG, TREE = range(3)
 WIDTH, HEIGHT = 64, 48
@@ -45,14 +48,19 @@ class Views:
         self.in_use = ExitStack()
         self.seen: list[tuple[int, int]] = []
 
-    def open(self, view: str, images: Sequence[AnnotatedImage], **files: bytes) -> TrainingDataset:
-        """Images are noise unless ``files`` (``train_1`` for ``train/1.png``) say another."""
+    def put(self, images: Sequence[AnnotatedImage], **files: bytes) -> str:
+        """Store the dataset and give its manifest's digest. Images are noise unless ``files`` (``train_1`` for
+        ``train/1.png``) say another."""
         given = {path.replace("_", "/", 1): data for path, data in files.items()}
         content = {
             item.path: given.get(item.path.rpartition(".")[0]) or encode(noise(place))
             for place, item in enumerate(images)
         }
-        digest = put_object_dataset(self.store, "streets", CLASSES, images, content)
+        return put_object_dataset(self.store, "streets", CLASSES, images, content)
+
+    def open(self, view: str, images: Sequence[AnnotatedImage], **files: bytes) -> TrainingDataset:
+        """The view of a dataset that is stored first."""
+        digest = self.put(images, **files)
         cache = DatasetCache(self.root, self.store, 1 << 30)
         dataset = self.in_use.enter_context(cache.open("streets", digest, None))
         return open_view(
@@ -242,6 +250,40 @@ def test_an_image_that_cannot_be_read_is_named_and_nothing_is_kept(views: Views)
     with pytest.raises(BadTrainingData, match=r"train/a\.png cannot be read as an image"):
         views.open("CROPS", broken, train_a=b"no image")
     assert views.open("CROPS", broken).split("train")
+
+
+# Cuts out objects as an agent does, and goes no further than the second image.
+CUTTING = """
+import sys, time
+from contextlib import ExitStack
+from pathlib import Path
+from storage.objects.local import LocalObjectStore
+from trainer.cache.datasets import DatasetCache
+from trainer.views.opening import open_view
+root, objects, digest = sys.argv[1:]
+cache = DatasetCache(Path(root), LocalObjectStore(Path(objects)), 1 << 30)
+def tell(done, total):
+    if done == 2:
+        print("two", flush=True)
+        time.sleep(600)
+with ExitStack() as in_use:
+    dataset = in_use.enter_context(cache.open("streets", digest, None))
+    open_view("CROPS", dataset, digest, cache, in_use, threads=1, progress=tell)
+"""
+
+
+def test_crops_of_a_process_that_was_killed_are_cut_anew(views: Views, tmp_path: Path) -> None:
+    images = [*ENOUGH, *(image(f"train/{number}.png", thing(TREE)) for number in range(20))]
+    digest = views.put(images)
+    command = [sys.executable, "-c", CUTTING, str(views.root), str(tmp_path / "objects"), digest]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE) as doomed:
+        assert doomed.stdout is not None and doomed.stdout.readline() == b"two\n"
+        assert len(list((views.root / "partial").iterdir())) == 1
+        doomed.kill()
+    assert [entry.name for entry in (views.root / "entries").iterdir()] == [digest]
+    seen = views.open("CROPS", images)
+    assert len(seen.samples) == 23 and all(pixels(seen, sample.path).size == (20, 20) for sample in seen.samples)
+    assert list((views.root / "partial").iterdir()) == []
 
 
 def test_a_dataset_of_labels_has_no_views(tmp_path: Path) -> None:
