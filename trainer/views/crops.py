@@ -134,8 +134,7 @@ def _edges(found: AnnotatedObject, width: int, height: int) -> tuple[int, int, i
     box = found.box
     left, top = max(0.0, box.x_min), max(0.0, box.y_min)
     right, bottom = min(float(width), box.x_max), min(float(height), box.y_max)
-    # Written so that a coordinate that is no number is left out as well.
-    if not (right - left >= MIN_SIDE_PIXELS and bottom - top >= MIN_SIDE_PIXELS):
+    if right - left < MIN_SIDE_PIXELS or bottom - top < MIN_SIDE_PIXELS:
         return None
     return math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
 
