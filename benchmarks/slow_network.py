@@ -69,12 +69,18 @@ class _End(asyncio.Protocol):
 
 async def _serve(port: int, delay: float) -> None:
     loop = asyncio.get_running_loop()
-    connecting: set[asyncio.Task[object]] = set()
+    connecting: set[asyncio.Task[None]] = set()
+
+    async def connect(near: _End, far: _End) -> None:
+        try:
+            await loop.create_connection(lambda: far, "127.0.0.1", port)
+        except OSError:
+            near.close()
 
     def accept() -> _End:
         near, far = _End(delay), _End(delay)
         near.other, far.other = far, near
-        task: asyncio.Task[object] = loop.create_task(loop.create_connection(lambda: far, "127.0.0.1", port))
+        task = loop.create_task(connect(near, far))
         connecting.add(task)
         task.add_done_callback(connecting.discard)
         return near
