@@ -26,10 +26,10 @@ def save_verified(chunks: Iterable[bytes], path: Path, *, key: str, sha256: str,
                 digest.update(chunk)
                 size += len(chunk)
                 file.write(chunk)
-        if size_bytes is not None and size != size_bytes:
-            raise ObjectMismatch(key, f"{size_bytes} bytes", f"{size} bytes")
         if digest.hexdigest() != sha256:
             raise ObjectMismatch(key, f"sha256 {sha256}", f"sha256 {digest.hexdigest()}")
+        if size_bytes is not None and size != size_bytes:
+            raise ObjectMismatch(key, f"{size_bytes} bytes", f"{size} bytes")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
