@@ -167,6 +167,7 @@ class TrainingJob(Base):
     dataset_id: Mapped[str] = mapped_column(String(40), index=True)
     dataset_format: Mapped[str] = mapped_column(String(40))
     manifest_digest: Mapped[str] = mapped_column(String(64))
+    dataset_view: Mapped[str] = mapped_column(String(20), default="")
     num_classes: Mapped[int]
     epochs: Mapped[int]
     batch_size: Mapped[int]

@@ -100,9 +100,9 @@ class LocalObjectStore:
         """Return an object's bytes; see ``ObjectStore.get``."""
         return b"".join(self.read(key))
 
-    def get_file(self, key: str, path: Path, *, sha256: str) -> None:
+    def get_file(self, key: str, path: Path, *, sha256: str, size_bytes: int | None = None) -> None:
         """Write an object to a local file; see ``ObjectStore.get_file``."""
-        save_verified(self.read(key), path, key=key, sha256=sha256)
+        save_verified(self.read(key), path, key=key, sha256=sha256, size_bytes=size_bytes)
 
     def stat(self, key: str) -> ObjectInfo:
         """Describe an object; see ``ObjectStore.stat``."""

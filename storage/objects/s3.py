@@ -82,16 +82,17 @@ class S3ObjectStore:
         """Return an object's bytes; see ``ObjectStore.get``."""
         return b"".join(self.read(key))
 
-    def get_file(self, key: str, path: Path, *, sha256: str) -> None:
+    def get_file(self, key: str, path: Path, *, sha256: str, size_bytes: int | None = None) -> None:
         """Write an object to a local file, a large one over several connections; see ``ObjectStore.get_file``."""
         reader, settings = self._reader(key), self._settings
-        head = self._head(key)
-        size, etag = int(head["ContentLength"]), str(head["ETag"])
-        if size <= settings.s3_part_bytes:
-            chunks = reader.chunks(DEFAULT_CHUNK_BYTES)
-        else:
-            chunks = reader.parts(size, etag, settings.s3_part_bytes, settings.s3_transfers, self._threads)
-        save_verified(chunks, path, key=key, sha256=sha256)
+        chunks = reader.chunks(DEFAULT_CHUNK_BYTES)
+        # Most datasets are many small files: asking for the size of each would double the waiting.
+        if size_bytes is None or size_bytes > settings.s3_part_bytes:
+            head = self._head(key)
+            size, etag = int(head["ContentLength"]), str(head["ETag"])
+            if size > settings.s3_part_bytes:
+                chunks = reader.parts(size, etag, settings.s3_part_bytes, settings.s3_transfers, self._threads)
+        save_verified(chunks, path, key=key, sha256=sha256, size_bytes=size_bytes)
 
     def stat(self, key: str) -> ObjectInfo:
         """Describe an object; see ``ObjectStore.stat``."""
@@ -201,8 +202,8 @@ def _client(settings: S3Settings) -> Any:
                 connect_timeout=settings.s3_connect_timeout_seconds,
                 read_timeout=settings.s3_read_timeout_seconds,
                 retries={"mode": "standard", "total_max_attempts": settings.s3_attempts},
-                # The gateway's threads and our own share the connections.
-                max_pool_connections=32 + settings.s3_transfers,
+                # Callers' threads and our own share the connections.
+                max_pool_connections=settings.s3_connections,
                 # R2 and small servers do not know Amazon's newer checksums; Content-MD5 they all do.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",

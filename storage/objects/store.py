@@ -83,10 +83,11 @@ class ObjectStore(Protocol):
         """Return an object's bytes. Raises ObjectNotFound."""
         ...
 
-    def get_file(self, key: str, path: Path, *, sha256: str) -> None:
+    def get_file(self, key: str, path: Path, *, sha256: str, size_bytes: int | None = None) -> None:
         """Write an object to a local file, which appears whole or not at all (and is not synced to disk).
 
-        The folder of ``path`` must exist. Raises ObjectNotFound, and ObjectMismatch when the SHA-256 is another.
+        The folder of ``path`` must exist. Who knows the size spares the store a question. Raises ObjectNotFound, and
+        ObjectMismatch when the SHA-256, or a size that was given, is another.
         """
         ...
 

@@ -35,6 +35,10 @@ def test_every_line_of_the_page_does_what_it_says(mesh: EmbeddedMesh) -> None:
     assert unserved
     for outcome in unserved:
         assert outcome.status != 0 and "Unimplemented" in outcome.printed and "NOT_SERVED_YET" in outcome.printed
+    refused = [outcome for outcome in outcomes if outcome.line.mark == "refused"]
+    assert refused
+    for outcome in refused:
+        assert outcome.status != 0 and "INVALID_REQUEST" in outcome.printed and "job.dataset_view" in outcome.printed
 
 
 def test_the_page_tells_of_every_public_rpc() -> None:

@@ -161,8 +161,14 @@ def test_files_go_in_and_out_verified(store: ObjectStore, tmp_path: Path) -> Non
     with pytest.raises(ObjectMismatch):
         store.get_file("key", target, sha256=sha256_bytes(b"other"))
     assert not target.exists()
-    store.get_file("key", target, sha256=sha256_bytes(DATA))
-    assert target.read_bytes() == DATA
+    for wrong in (0, len(DATA) - 1, len(DATA) + 1):
+        with pytest.raises(ObjectMismatch, match=f"expected {wrong} bytes"):
+            store.get_file("key", target, sha256=sha256_bytes(DATA), size_bytes=wrong)
+    assert not target.exists()
+    for known in (None, len(DATA)):
+        store.get_file("key", target, sha256=sha256_bytes(DATA), size_bytes=known)
+        assert target.read_bytes() == DATA
+        target.unlink()
     with pytest.raises(FileNotFoundError):
         store.put_file("key", tmp_path / "none", sha256=sha256_bytes(DATA))
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".partial")] == []

@@ -102,6 +102,7 @@ def upgrade() -> None:
         sa.Column("dataset_id", sa.String(length=40), nullable=False),
         sa.Column("dataset_format", sa.String(length=40), nullable=False),
         sa.Column("manifest_digest", sa.String(length=64), nullable=False),
+        sa.Column("dataset_view", sa.String(length=20), nullable=False),
         sa.Column("num_classes", sa.BigInteger(), nullable=False),
         sa.Column("epochs", sa.BigInteger(), nullable=False),
         sa.Column("batch_size", sa.BigInteger(), nullable=False),
