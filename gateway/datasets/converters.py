@@ -16,6 +16,7 @@ from gateway.datasets.spec import (
     tags_violations,
     text_violations,
 )
+from gateway.datasets.updates import DatasetChange
 from gateway.enums import DATASET_FORMATS, ShortNames
 from gateway.paging import DEFAULT_PAGE_SIZE, page_size_violations
 from rpc.errors import invalid_request
@@ -89,6 +90,19 @@ def list_request(request: dataset_pb2.ListDatasetsRequest) -> tuple[DatasetFilte
     if filters.state and filters.state not in STATES.names:
         violations.append(Violation("state", f"{filters.state} is no known state"))
     return filters, page_request(request.page_size, request.page_token, violations)
+
+
+def update_request(request: dataset_pb2.UpdateDatasetRequest) -> tuple[str, DatasetChange]:
+    """Read the dataset and what to change of it, unchecked but for the id. Raises INVALID_REQUEST."""
+    spec = request.dataset
+    change = DatasetChange(
+        paths=tuple(dict.fromkeys(request.update_mask.paths)),
+        name=spec.name,
+        description=spec.description,
+        visibility=_name(VISIBILITIES, spec.visibility),
+        tags=tuple(dict.fromkeys(spec.tags)),
+    )
+    return required_id(request.dataset_id), change
 
 
 async def first_id(requests: AsyncIterator[dataset_pb2.UploadFilesRequest]) -> str:

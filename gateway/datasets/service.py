@@ -16,12 +16,15 @@ from sqlalchemy.orm import Session
 
 from gateway.datasets.analyzer import Analyzer
 from gateway.datasets.changes import Changes
-from gateway.datasets.errors import dataset_not_found, invalid_transition, not_the_owner
+from gateway.datasets.errors import invalid_transition
 from gateway.datasets.files import Part, ReceivedFile
 from gateway.datasets.inventory import UploadLimits
 from gateway.datasets.records import delete_objects, new_record
 from gateway.datasets.recovery import remove_abandoned, remove_orphans
+from gateway.datasets.rights import owned as _owned
+from gateway.datasets.rights import visible as _visible
 from gateway.datasets.spec import NewDataset
+from gateway.datasets.updates import DatasetChange, update
 from gateway.datasets.upload_sessions import UploadSessions
 from gateway.datasets.waiting import in_thread, run_to_end
 from gateway.idempotency import remember, replayed
@@ -195,6 +198,13 @@ class DatasetService:
                     async with asyncio.timeout(WATCH_SECONDS):
                         await changed.wait()
 
+    async def update(self, user_id: str, dataset_id: str, change: DatasetChange) -> Dataset:
+        """Change what people read of a dataset. Raises INVALID_REQUEST, DATASET_NOT_FOUND."""
+        change.check()
+        dataset = await self._database.write(lambda session: update(session, user_id, dataset_id, change))
+        self._changes.notify(dataset_id)
+        return dataset
+
     async def delete(self, user_id: str, dataset_id: str) -> None:
         """Delete the record, then the objects. Raises DATASET_NOT_FOUND, DATASET_IN_USE, INVALID_STATE_TRANSITION."""
         await run_to_end(self._delete(user_id, dataset_id))
@@ -244,20 +254,6 @@ class DatasetService:
             except Exception:
                 logger.exception("sweeping abandoned uploads failed; it is tried again", seconds=SWEEP_SECONDS)
             await asyncio.sleep(SWEEP_SECONDS)
-
-
-def _visible(session: Session, user_id: str, dataset_id: str) -> Dataset:
-    dataset = DatasetRepository(session).visible(dataset_id, user_id)
-    if dataset is None:
-        raise dataset_not_found(dataset_id)
-    return dataset
-
-
-def _owned(session: Session, user_id: str, dataset_id: str) -> Dataset:
-    dataset = _visible(session, user_id, dataset_id)
-    if dataset.user_id != user_id:
-        raise not_the_owner(dataset_id)
-    return dataset
 
 
 def _bad_token(error: InvalidPageToken) -> DomainError:

@@ -122,7 +122,9 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
     async def UpdateDataset(
         self, request: dataset_pb2.UpdateDatasetRequest, context: Context
     ) -> dataset_pb2.UpdateDatasetResponse:
-        raise not_served_yet("DatasetService.UpdateDataset")
+        dataset_id, change = converters.update_request(request)
+        dataset = await self._service.update(caller().user_id, dataset_id, change)
+        return dataset_pb2.UpdateDatasetResponse(dataset=converters.to_dataset(dataset))
 
     async def DeleteDataset(
         self, request: dataset_pb2.DeleteDatasetRequest, context: Context
