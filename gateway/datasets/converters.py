@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import AsyncIterator, Sequence
 
+from annotations.model import SPLITS
+from gateway.datasets.download import DownloadChunk
 from gateway.datasets.files import FileAnnouncement, Part, ReceivedFile
 from gateway.datasets.service import PageRequest
 from gateway.datasets.spec import (
@@ -22,14 +25,17 @@ from gateway.paging import DEFAULT_PAGE_SIZE, page_size_violations
 from rpc.errors import invalid_request
 from rpc.times import to_timestamp
 from storage.database import tables
+from storage.database.dataset_selection import FileSelection
 from storage.database.datasets import DatasetFilter
 from storage.objects import keys
+from storage.objects.paths import MAX_PATH_BYTES
 from visionmesh.errors import Violation
 from visionmesh.v1 import common_pb2, dataset_pb2
 
 VISIBILITIES = ShortNames(dataset_pb2.Visibility, "VISIBILITY_")
 STATES = ShortNames(dataset_pb2.DatasetState, "DATASET_STATE_")
 MAX_TEXT = 1000
+MAX_SHOWN = 100
 
 
 def new_dataset(spec: dataset_pb2.DatasetSpec, field: str, others: Sequence[Violation] = ()) -> NewDataset:
@@ -105,6 +111,28 @@ def update_request(request: dataset_pb2.UpdateDatasetRequest) -> tuple[str, Data
     return required_id(request.dataset_id), change
 
 
+def download_request(request: dataset_pb2.DownloadDatasetRequest) -> FileSelection:
+    """Read which files are wanted. Raises INVALID_REQUEST naming all violations."""
+    violations = [
+        *text_violations("path_prefix", request.path_prefix, MAX_PATH_BYTES),
+        *text_violations("after_path", request.after_path, MAX_PATH_BYTES),
+        *(
+            Violation(f"splits[{place}]", f"{split[:MAX_SHOWN]!r} is no split; use any of {', '.join(SPLITS)}")
+            for place, split in enumerate(request.splits)
+            if split not in SPLITS
+        ),
+    ]
+    if violations:
+        raise invalid_request(violations)
+    return FileSelection(
+        dataset_id=required_id(request.dataset_id),
+        # As paths are kept.
+        path_prefix=unicodedata.normalize("NFC", request.path_prefix),
+        after_path=unicodedata.normalize("NFC", request.after_path),
+        splits=tuple(dict.fromkeys(request.splits)),
+    )
+
+
 async def first_id(requests: AsyncIterator[dataset_pb2.UploadFilesRequest]) -> str:
     """The dataset that the first message of UploadFiles names. Raises INVALID_REQUEST."""
     async for request in requests:
@@ -173,6 +201,16 @@ def to_watch_response(row: tables.Dataset) -> dataset_pb2.WatchDatasetResponse:
     """Where a dataset stands."""
     return dataset_pb2.WatchDatasetResponse(
         dataset=to_dataset(row), analyzed_files=row.analyzed_files, total_files=row.file_count
+    )
+
+
+def to_download_response(chunk: DownloadChunk) -> dataset_pb2.DownloadDatasetResponse:
+    """A part of an archive."""
+    return dataset_pb2.DownloadDatasetResponse(
+        chunk=chunk.data,
+        last_path=chunk.last_path,
+        total_files=chunk.total_files,
+        total_size_bytes=chunk.total_size_bytes,
     )
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from gateway.datasets.analyzer import Analyzer
 from gateway.datasets.changes import Changes
+from gateway.datasets.download import DatasetDownloads, DownloadChunk
 from gateway.datasets.errors import invalid_transition
 from gateway.datasets.files import Part, ReceivedFile
 from gateway.datasets.inventory import UploadLimits
@@ -29,6 +30,7 @@ from gateway.datasets.upload_sessions import UploadSessions
 from gateway.datasets.waiting import in_thread, run_to_end
 from gateway.idempotency import remember, replayed
 from rpc.errors import DomainError, invalid_request
+from storage.database.dataset_selection import FileSelection
 from storage.database.datasets import OPEN_STATES, DatasetFilter, DatasetRepository
 from storage.database.engine import Database
 from storage.database.errors import InvalidPageToken, RequestExists
@@ -74,6 +76,7 @@ class DatasetService:
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="datasets")
         self._changes = Changes()
         self._uploads = UploadSessions(database, store, self._changes, self._threads, limits or UploadLimits())
+        self._downloads = DatasetDownloads(database, store)
         threads = analysis_threads or min(4, os.cpu_count() or 1)
         self._analyzer = Analyzer(database, store, self._changes, max_image_pixels=max_image_pixels, threads=threads)
         self._sweeper: asyncio.Task[None] | None = None
@@ -91,6 +94,7 @@ class DatasetService:
                 await self._sweeper
         await self._analyzer.close()
         await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._downloads.close)
 
     async def recover(self) -> None:
         """Remove objects without a record and analyse again what was left ANALYZING."""
@@ -197,6 +201,10 @@ class DatasetService:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(WATCH_SECONDS):
                         await changed.wait()
+
+    def download(self, user_id: str, selection: FileSelection) -> AsyncGenerator[DownloadChunk, None]:
+        """Yield files of a READY dataset as a tar archive. Raises as the RPC documents."""
+        return self._downloads.chunks(user_id, selection)
 
     async def update(self, user_id: str, dataset_id: str, change: DatasetChange) -> Dataset:
         """Change what people read of a dataset. Raises INVALID_REQUEST, DATASET_NOT_FOUND."""

@@ -135,5 +135,7 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
     async def DownloadDataset(
         self, request: dataset_pb2.DownloadDatasetRequest, context: Context
     ) -> AsyncIterator[dataset_pb2.DownloadDatasetResponse]:
-        raise not_served_yet("DatasetService.DownloadDataset")
-        yield  # makes this a stream
+        selection = converters.download_request(request)
+        async with aclosing(self._service.download(caller().user_id, selection)) as chunks:
+            async for chunk in chunks:
+                yield converters.to_download_response(chunk)
