@@ -33,6 +33,7 @@ class Datasets(dataset_service_pb2_grpc.DatasetServiceServicer):
     uploads: int = 0
     broken_image: bool = False
     archive: bytes | None = None
+    downloads: list[dataset_pb2.DownloadDatasetRequest] = field(default_factory=list)
 
     def _find(self, dataset_id: str, context: grpc.ServicerContext) -> dataset_pb2.Dataset:
         authenticate(context)
@@ -157,6 +158,7 @@ class Datasets(dataset_service_pb2_grpc.DatasetServiceServicer):
         self, request: dataset_pb2.DownloadDatasetRequest, context: grpc.ServicerContext
     ) -> Iterator[dataset_pb2.DownloadDatasetResponse]:
         files = self.files[self._find(request.dataset_id, context).id]
+        self.downloads.append(request)
         paths = [path for path in sorted(files) if path.startswith(request.path_prefix) and path > request.after_path]
         whole = self.archive if self.archive is not None else tar({path: files[path] for path in paths})
         for start in range(0, len(whole), 1000):

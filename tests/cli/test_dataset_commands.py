@@ -56,6 +56,26 @@ def test_only_what_is_missing_or_changed_is_written(
     assert (copy / "cat" / "0.png").stat().st_mtime == 1
 
 
+def test_far_ahead_of_what_is_missing_a_new_stream_begins(
+    client: Client,
+    stand_in: StandIn,
+    uploaded: dataset_pb2.Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("visionmesh.calls.downloading._PASSED_OVER_BYTES", 1000)
+    stand_in.datasets.files[uploaded.id]["zoo.txt"] = b"the last"
+    client.download_dataset(uploaded.id, tmp_path / "copy")
+    for path in ("cat/1.png", "dog/0.png", "zoo.txt"):
+        (tmp_path / "copy" / path).unlink()
+    stand_in.datasets.downloads.clear()
+    done = client.download_dataset(uploaded.id, tmp_path / "copy")
+    assert (done.files, done.files_there) == (3, 4)
+    # The small file between the first two is read past, the large one before the third is not.
+    assert [request.after_path for request in stand_in.datasets.downloads] == ["cat/0.png", "dog/2.png"]
+    assert contents(tmp_path / "copy") == stand_in.datasets.files[uploaded.id]
+
+
 def test_a_part_is_chosen_by_prefix(visionmesh: Command, uploaded: dataset_pb2.Dataset, tmp_path: Path) -> None:
     assert visionmesh("datasets", "download", uploaded.id, "copy", "--prefix", "cat/").code == 0
     assert sorted(contents(tmp_path / "copy")) == ["cat/0.png", "cat/1.png", "cat/2.png"]

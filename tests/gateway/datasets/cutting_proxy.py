@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 
 @dataclass
 class CuttingProxy:
-    """``cuts`` are bytes towards the client after which a connection ends, one for each connection; then none ends.
-    ``sent`` counts all bytes towards clients."""
+    """``cuts`` are bytes towards the client after which a connection ends, one for each connection; then none ends."""
 
     target: str
     cuts: list[int] = field(default_factory=list)
     address: str = ""
     connections: int = 0
-    sent: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -25,25 +23,23 @@ class CuttingProxy:
         left = self.cuts.pop(0) if self.cuts else None
         host, _, port = self.target.rpartition(":")
         up_reader, up_writer = await asyncio.open_connection(host, int(port))
-        up = asyncio.create_task(self._pass_on(reader, up_writer, None))
-        down = asyncio.create_task(self._pass_on(up_reader, writer, left, counted=True))
+        up = asyncio.create_task(_pass_on(reader, up_writer, None))
+        down = asyncio.create_task(_pass_on(up_reader, writer, left))
         self._tasks |= {up, down}
         await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
         for stream in (writer, up_writer):
             stream.transport.abort()
 
-    async def _pass_on(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int | None, counted: bool = False
-    ) -> None:
-        with suppress(ConnectionError):
-            while data := await reader.read(1 << 14):
-                if left is not None:
-                    data, left = data[:left], left - len(data)
-                self.sent += len(data) if counted else 0
-                writer.write(data)
-                await writer.drain()
-                if left is not None and left <= 0:
-                    return
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int | None) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(1 << 14):
+            if left is not None:
+                data, left = data[:left], left - len(data)
+            writer.write(data)
+            await writer.drain()
+            if left is not None and left <= 0:
+                return
 
 
 @asynccontextmanager

@@ -70,31 +70,6 @@ async def test_an_archive_that_is_cut_goes_on_and_is_the_one_that_was_not(
         assert archive.getnames() == sorted(FILES)
 
 
-async def test_what_is_there_is_not_sent_again(
-    ada: Caller, alice: Account, proxy: CuttingProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dataset = await ada.analysed(spec(), FILES)
-    monkeypatch.setattr("visionmesh.calls.downloading._PASSED_OVER_BYTES", 200_000)
-    paths = sorted(FILES)
-    missing = {paths[0], paths[1], paths[10], paths[-1]}
-    told: list[DownloadProgress] = []
-
-    def bring(**options: object) -> Downloaded:
-        with Client(proxy.address, alice.token) as client:
-            return client.download_dataset(dataset.id, tmp_path / "copy", **options)  # type: ignore[arg-type]
-
-    await asyncio.to_thread(bring)
-    for path in missing:
-        (tmp_path / "copy" / path).unlink()
-    before = proxy.sent
-    assert before > dataset.total_size_bytes
-    done = await asyncio.to_thread(lambda: bring(progress=told.append))
-    assert (done.files, done.files_there) == (4, len(FILES) - 4)
-    assert contents(tmp_path / "copy") == FILES
-    assert told[0].files_done == len(FILES) - 4
-    assert proxy.sent - before < dataset.total_size_bytes / 2
-
-
 async def test_splits_and_prefixes_choose_a_part(
     ada: Caller, alice: Account, server: tuple[DatasetService, str], tmp_path: Path
 ) -> None:
