@@ -48,11 +48,16 @@ def read_categories(path: Path) -> tuple[Category, ...]:
 
 def read_images(path: Path) -> Iterator[AnnotatedImage]:
     """Yield the images of a document, sorted by path. Raises ValueError when it is cut short or no document."""
+    return map(decode_image, read_encoded_images(path))
+
+
+def read_encoded_images(path: Path) -> Iterator[dict[str, Any]]:
+    """The same as the JSON values of ``annotations.encoding``, for those who look at few of them."""
     head, lines = _open(path)
     count = 0
     for line in lines:
         count += 1
-        yield decode_image(line)
+        yield line
     if count != head["images"]:
         raise ValueError(f"annotations: {count} images in place of {head['images']}")
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 from annotations.model import SPLITS
 from gateway.datasets.download import DownloadChunk
 from gateway.datasets.files import FileAnnouncement, Part, ReceivedFile
+from gateway.datasets.previews import DEFAULT_IMAGES, DEFAULT_SIDE, Preview, PreviewRequest
 from gateway.datasets.service import PageRequest
 from gateway.datasets.spec import (
     DEFAULT_PROJECT,
@@ -28,12 +30,13 @@ from storage.database import tables
 from storage.database.dataset_selection import FileSelection
 from storage.database.datasets import DatasetFilter
 from storage.objects import keys
-from storage.objects.paths import MAX_PATH_BYTES
+from storage.objects.paths import MAX_PATH_BYTES, normalize
 from visionmesh.errors import Violation
 from visionmesh.v1 import common_pb2, dataset_pb2
 
 VISIBILITIES = ShortNames(dataset_pb2.Visibility, "VISIBILITY_")
 STATES = ShortNames(dataset_pb2.DatasetState, "DATASET_STATE_")
+PREVIEW_ENCODINGS = ShortNames(dataset_pb2.PreviewEncoding, "PREVIEW_ENCODING_")
 MAX_TEXT = 1000
 MAX_SHOWN = 100
 
@@ -133,6 +136,27 @@ def download_request(request: dataset_pb2.DownloadDatasetRequest) -> FileSelecti
     )
 
 
+def preview_request(request: dataset_pb2.GetDatasetPreviewRequest) -> PreviewRequest:
+    """Read what is to be drawn, with the defaults filled in. Raises INVALID_REQUEST naming all violations."""
+    wanted = PreviewRequest(
+        dataset_id=request.dataset_id,
+        path=request.path,
+        max_side=request.max_side or DEFAULT_SIDE,
+        encoding=_name(PREVIEW_ENCODINGS, request.encoding) or "JPEG",
+        image_count=request.image_count or DEFAULT_IMAGES,
+        split=request.split,
+        class_name=unicodedata.normalize("NFC", request.class_name),
+        seed=request.seed,
+        plain=request.without_annotations,
+    )
+    violations = wanted.violations()
+    if not violations and wanted.path:
+        wanted = replace(wanted, path=normalize(wanted.path))
+    if violations:
+        raise invalid_request(violations)
+    return replace(wanted, dataset_id=required_id(request.dataset_id))
+
+
 async def first_id(requests: AsyncIterator[dataset_pb2.UploadFilesRequest]) -> str:
     """The dataset that the first message of UploadFiles names. Raises INVALID_REQUEST."""
     async for request in requests:
@@ -211,6 +235,17 @@ def to_download_response(chunk: DownloadChunk) -> dataset_pb2.DownloadDatasetRes
         last_path=chunk.last_path,
         total_files=chunk.total_files,
         total_size_bytes=chunk.total_size_bytes,
+    )
+
+
+def to_preview_response(preview: Preview) -> dataset_pb2.GetDatasetPreviewResponse:
+    """A picture."""
+    return dataset_pb2.GetDatasetPreviewResponse(
+        image=preview.image,
+        content_type=preview.content_type,
+        paths=preview.paths,
+        width=preview.width,
+        height=preview.height,
     )
 
 

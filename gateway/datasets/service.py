@@ -20,6 +20,7 @@ from gateway.datasets.download import DatasetDownloads, DownloadChunk
 from gateway.datasets.errors import invalid_transition
 from gateway.datasets.files import Part, ReceivedFile
 from gateway.datasets.inventory import UploadLimits
+from gateway.datasets.previews import Preview, PreviewRequest, Previews
 from gateway.datasets.records import delete_objects, new_record
 from gateway.datasets.recovery import remove_abandoned, remove_orphans
 from gateway.datasets.rights import owned as _owned
@@ -43,6 +44,7 @@ from visionmesh.errors import Violation
 logger = structlog.get_logger(__name__)
 
 CREATE_METHOD = "CreateDataset"
+MESSAGE_ROOM = 1 << 15  # of a message, for the paths beside a picture
 SWEEP_SECONDS = 3600.0
 WATCH_SECONDS = 5.0  # how often a watch looks by itself: changes that another gateway makes wake nobody here
 ENDED = ("READY", "FAILED")
@@ -68,6 +70,7 @@ class DatasetService:
         limits: UploadLimits | None = None,
         analysis_threads: int = 0,
         abandoned_upload_hours: float = 24.0,
+        max_message_bytes: int = 32 << 20,
     ) -> None:
         """``analysis_threads`` 0: one for each core, at most 4."""
         self._database = database
@@ -77,6 +80,9 @@ class DatasetService:
         self._changes = Changes()
         self._uploads = UploadSessions(database, store, self._changes, self._threads, limits or UploadLimits())
         self._downloads = DatasetDownloads(database, store)
+        self._previews = Previews(
+            database, store, max_image_pixels=max_image_pixels, max_bytes=max_message_bytes - MESSAGE_ROOM
+        )
         threads = analysis_threads or min(4, os.cpu_count() or 1)
         self._analyzer = Analyzer(database, store, self._changes, max_image_pixels=max_image_pixels, threads=threads)
         self._sweeper: asyncio.Task[None] | None = None
@@ -95,6 +101,7 @@ class DatasetService:
         await self._analyzer.close()
         await asyncio.to_thread(self._threads.shutdown)
         await asyncio.to_thread(self._downloads.close)
+        await asyncio.to_thread(self._previews.close)
 
     async def recover(self) -> None:
         """Remove objects without a record and analyse again what was left ANALYZING."""
@@ -205,6 +212,10 @@ class DatasetService:
     def download(self, user_id: str, selection: FileSelection) -> AsyncGenerator[DownloadChunk, None]:
         """Yield files of a READY dataset as a tar archive. Raises as the RPC documents."""
         return self._downloads.chunks(user_id, selection)
+
+    async def preview(self, user_id: str, request: PreviewRequest) -> Preview:
+        """Draw a picture of a READY dataset. Raises as the RPC documents."""
+        return await self._previews.draw(user_id, request)
 
     async def update(self, user_id: str, dataset_id: str, change: DatasetChange) -> Dataset:
         """Change what people read of a dataset. Raises INVALID_REQUEST, DATASET_NOT_FOUND."""

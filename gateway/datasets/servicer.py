@@ -117,7 +117,8 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
     async def GetDatasetPreview(
         self, request: dataset_pb2.GetDatasetPreviewRequest, context: Context
     ) -> dataset_pb2.GetDatasetPreviewResponse:
-        raise not_served_yet("DatasetService.GetDatasetPreview")
+        preview = await self._service.preview(caller().user_id, converters.preview_request(request))
+        return converters.to_preview_response(preview)
 
     async def UpdateDataset(
         self, request: dataset_pb2.UpdateDatasetRequest, context: Context

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from sqlalchemy import ColumnElement, collate, func, select
 from sqlalchemy.orm import Session
 
 from storage.database.tables import DatasetFile
+
+_ROWS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,17 @@ class SelectedFiles:
         query = select(func.count(), func.coalesce(func.sum(DatasetFile.size_bytes), 0)).where(*self._conditions)
         count, size_bytes = self._session.execute(query).one()
         return int(count), int(size_bytes)
+
+    def labels(self, label: str = "") -> Iterator[tuple[str, str]]:
+        """Yield path and label of each file that is in a split, in any order; only those of ``label`` if it is given.
+
+        Memory does not grow with their number.
+        """
+        query = select(DatasetFile.path, DatasetFile.label).where(*self._conditions, DatasetFile.split != "")
+        if label:
+            query = query.where(DatasetFile.label == label)
+        for row in self._session.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)):
+            yield row.path, row.label
 
     def page(self, after: str, size: int) -> Sequence[SelectedFile]:
         """The next ``size`` files behind the path ``after`` (empty: the first), sorted by code points of the path."""
