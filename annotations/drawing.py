@@ -94,7 +94,7 @@ class _Drawing:
             self._box(found, colour)
 
     def pose(self, found: AnnotatedObject) -> None:
-        """Bones and points; a hidden point is a ring."""
+        """Bones and points; a hidden point is without the colour of its class."""
         if not found.keypoints:
             return
         colour = class_colour(found.category_id)
@@ -152,9 +152,8 @@ class _Drawing:
     def _box(self, found: AnnotatedObject, colour: Colour) -> None:
         scale_x, scale_y = self._scale
         box = found.box
-        left, top = round(box.x_min * scale_x), round(box.y_min * scale_y)
-        # The far edges lie behind the last pixel; no box is so small that it is not seen.
-        right, bottom = max(left + 1, round(box.x_max * scale_x)) - 1, max(top + 1, round(box.y_max * scale_y)) - 1
+        left, right = self._edges(box.x_min * scale_x, box.x_max * scale_x, self._picture.width)
+        top, bottom = self._edges(box.y_min * scale_y, box.y_max * scale_y, self._picture.height)
         corners = (left, top, right, bottom)
         if found.crowd:
             self._dashed(corners, colour)
@@ -167,6 +166,16 @@ class _Drawing:
         ):
             self._darken(edge)
         self._draw.rectangle(corners, outline=colour, width=min(self._line, max(1, min(right - left, bottom - top))))
+
+    def _edges(self, near: float, far: float, length: int) -> tuple[int, int]:
+        """First and last pixel of a box in one direction, cut where nobody sees: drawing takes as long as it is wide.
+
+        The far edge lies behind the last pixel; no box is so small that it is not seen.
+        """
+        outside = self._line + 2
+        low, high = max(-outside, near), min(length + outside, far)
+        first = round(min(low, length + outside))
+        return first, max(first, round(max(high, -outside)) - 1)
 
     def _darken(self, area: Area) -> None:
         width, height = self._picture.size

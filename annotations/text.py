@@ -27,7 +27,10 @@ def drawable(text: str, instead: str = "") -> str:
 
     Where nothing readable is left, it is ``instead``.
     """
-    plain = unicodedata.normalize("NFKD", " ".join(text.split()).translate(_PLAIN))
+    plain = "".join(
+        letter if letter in _KNOWN else unicodedata.normalize("NFKD", letter)
+        for letter in " ".join(text.split()).translate(_PLAIN)
+    )
     kept = [letter for letter in plain if not unicodedata.combining(letter)]
     shown = "".join(letter if letter in _KNOWN or " " <= letter <= "~" else "?" for letter in kept)
     return shown if any(letter.isalnum() for letter in shown) or not instead else instead
