@@ -74,3 +74,14 @@ async def test_splits_leave_the_rest_out(database: Database, user_id: str) -> No
     assert await paths(database, FileSelection(dataset_id, splits=("train", "val"))) == ["train/a.png", "zoo/1"]
     empty = FileSelection(dataset_id, splits=("test",))
     assert await database.read(lambda session: SelectedFiles(session, empty).totals()) == (0, 0)
+
+
+async def test_labels_are_those_of_files_in_a_split(database: Database, user_id: str) -> None:
+    dataset_id = await filled(database, user_id)
+
+    def labels(session: Session, label: str, *splits: str) -> list[tuple[str, str]]:
+        return sorted(SelectedFiles(session, FileSelection(dataset_id, splits=splits)).labels(label))
+
+    assert await database.read(lambda session: labels(session, "")) == [("train/a.png", "a"), ("zoo/1", "a")]
+    assert await database.read(lambda session: labels(session, "a", "val")) == [("zoo/1", "a")]
+    assert await database.read(lambda session: labels(session, "b")) == []
