@@ -121,10 +121,12 @@ class Previews:
 
         dataset = await self._database.read(find)
         async with self._turn():
-            if request.path:
-                picture, paths = await self._single(dataset, request)
-            else:
-                picture, paths = await self._sheet(dataset, request)
+            try:
+                picture, paths = await (self._single if request.path else self._sheet)(dataset, request)
+            except DomainError:
+                # What is missing may have been deleted since: then that is to be said.
+                await self._database.read(find)
+                raise
             return await in_thread(self._threads, self._encoded, picture, request.encoding, paths)
 
     async def _single(self, dataset: Dataset, request: PreviewRequest) -> tuple[Image.Image, tuple[str, ...]]:

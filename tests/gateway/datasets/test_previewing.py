@@ -302,6 +302,20 @@ async def test_more_previews_than_may_wait_are_sent_away_and_the_others_drawn(
         assert len((await preview(client, dataset.id)).paths) == 6
 
 
+async def test_a_dataset_that_is_deleted_meanwhile_is_not_found(
+    database: Database, tmp_path: Path, alice: Account
+) -> None:
+    store = CountingStore(tmp_path / "slow", 0.2)
+    async with serving(database, store) as (_, address), grpc.aio.insecure_channel(address) as channel:
+        client = Client(channel, alice)
+        dataset = await client.analysed(spec(), pets(train=8, val=1))
+        before = store.reads
+        call = asyncio.create_task(preview(client, dataset.id))
+        await until(lambda: store.reads > before)
+        await client.delete(dataset.id)
+        assert (await refused(call)).reason == "DATASET_NOT_FOUND"
+
+
 class CountingStore(SlowStore):
     """Counts what is read."""
 
