@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from annotations.document import read_categories, read_encoded_images
+from annotations.document import read_categories, read_image_lines
 from annotations.encoding import decode_category, decode_image, encode_category
 from annotations.model import AnnotatedImage, Category
 from gateway.datasets.errors import storage_corrupt
@@ -29,7 +29,7 @@ PRAGMA journal_mode=OFF;
 PRAGMA synchronous=OFF;
 CREATE TABLE categories (content TEXT);
 CREATE TABLE images (id INTEGER PRIMARY KEY, path TEXT UNIQUE, split TEXT, shows TEXT);
-CREATE TABLE contents (id INTEGER PRIMARY KEY, content TEXT);
+CREATE TABLE contents (id INTEGER PRIMARY KEY, content BLOB);
 """
 _BATCH = 1000
 _FOLDER = "visionmesh-annotations-"
@@ -153,7 +153,7 @@ def _fill(connection: sqlite3.Connection, document: Path) -> None:
     categories = [encode_category(category) for category in read_categories(document)]
     connection.execute("INSERT INTO categories VALUES (?)", (json.dumps(categories),))
     images: list[tuple[int, str, str, str]] = []
-    contents: list[tuple[int, str]] = []
+    contents: list[tuple[int, bytes]] = []
 
     def flush() -> None:
         connection.executemany("INSERT INTO images VALUES (?, ?, ?, ?)", images)
@@ -161,10 +161,11 @@ def _fill(connection: sqlite3.Connection, document: Path) -> None:
         images.clear()
         contents.clear()
 
-    for place, image in enumerate(read_encoded_images(document)):
+    for place, line in enumerate(read_image_lines(document)):
+        image = json.loads(line)
         shows = sorted({found["category"] for found in image["objects"]})
         images.append((place, image["path"], image["split"], json.dumps(shows)))
-        contents.append((place, json.dumps(image, separators=(",", ":"), ensure_ascii=False)))
+        contents.append((place, line))
         if len(images) == _BATCH:
             flush()
     flush()
