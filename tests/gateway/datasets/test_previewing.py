@@ -21,9 +21,9 @@ from storage.objects import keys
 from storage.objects.local import LocalObjectStore
 from tests.gateway.calls import refused
 from tests.gateway.conftest import Account
-from tests.gateway.datasets.annotated import annotated_dataset
 from tests.gateway.datasets.conftest import Client, SlowStore, serving
 from tests.gateway.datasets.pictures import pets, picture, spec
+from tests.gateway.datasets.ready_annotated import annotated_dataset
 from tests.gateway.waiting import until
 from visionmesh.errors import from_rpc
 from visionmesh.v1 import dataset_pb2
