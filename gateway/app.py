@@ -120,6 +120,7 @@ class Gateway:
             store,
             max_image_pixels=settings.max_image_pixels,
             abandoned_upload_hours=settings.upload_abandon_hours,
+            max_message_bytes=settings.max_message_bytes,
         )
         jobs = JobService(log, self._fleet, self._telemetry, self._dispatcher.wake)
         watcher = Watcher(database, self._live, settings.heartbeat_seconds)

@@ -16,16 +16,22 @@ from sqlalchemy.orm import Session
 
 from gateway.datasets.analyzer import Analyzer
 from gateway.datasets.changes import Changes
-from gateway.datasets.errors import dataset_not_found, invalid_transition, not_the_owner
+from gateway.datasets.download import DatasetDownloads, DownloadChunk
+from gateway.datasets.errors import invalid_transition
 from gateway.datasets.files import Part, ReceivedFile
 from gateway.datasets.inventory import UploadLimits
+from gateway.datasets.previews import Preview, PreviewRequest, Previews
 from gateway.datasets.records import delete_objects, new_record
 from gateway.datasets.recovery import remove_abandoned, remove_orphans
+from gateway.datasets.rights import owned as _owned
+from gateway.datasets.rights import visible as _visible
 from gateway.datasets.spec import NewDataset
+from gateway.datasets.updates import DatasetChange, update
 from gateway.datasets.upload_sessions import UploadSessions
 from gateway.datasets.waiting import in_thread, run_to_end
 from gateway.idempotency import remember, replayed
 from rpc.errors import DomainError, invalid_request
+from storage.database.dataset_selection import FileSelection
 from storage.database.datasets import OPEN_STATES, DatasetFilter, DatasetRepository
 from storage.database.engine import Database
 from storage.database.errors import InvalidPageToken, RequestExists
@@ -38,6 +44,7 @@ from visionmesh.errors import Violation
 logger = structlog.get_logger(__name__)
 
 CREATE_METHOD = "CreateDataset"
+MESSAGE_ROOM = 1 << 15  # of a message, for the paths beside a picture
 SWEEP_SECONDS = 3600.0
 WATCH_SECONDS = 5.0  # how often a watch looks by itself: changes that another gateway makes wake nobody here
 ENDED = ("READY", "FAILED")
@@ -63,6 +70,7 @@ class DatasetService:
         limits: UploadLimits | None = None,
         analysis_threads: int = 0,
         abandoned_upload_hours: float = 24.0,
+        max_message_bytes: int = 32 << 20,
     ) -> None:
         """``analysis_threads`` 0: one for each core, at most 4."""
         self._database = database
@@ -71,6 +79,10 @@ class DatasetService:
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="datasets")
         self._changes = Changes()
         self._uploads = UploadSessions(database, store, self._changes, self._threads, limits or UploadLimits())
+        self._downloads = DatasetDownloads(database, store)
+        self._previews = Previews(
+            database, store, max_image_pixels=max_image_pixels, max_bytes=max_message_bytes - MESSAGE_ROOM
+        )
         threads = analysis_threads or min(4, os.cpu_count() or 1)
         self._analyzer = Analyzer(database, store, self._changes, max_image_pixels=max_image_pixels, threads=threads)
         self._sweeper: asyncio.Task[None] | None = None
@@ -88,6 +100,8 @@ class DatasetService:
                 await self._sweeper
         await self._analyzer.close()
         await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._downloads.close)
+        await asyncio.to_thread(self._previews.close)
 
     async def recover(self) -> None:
         """Remove objects without a record and analyse again what was left ANALYZING."""
@@ -195,6 +209,21 @@ class DatasetService:
                     async with asyncio.timeout(WATCH_SECONDS):
                         await changed.wait()
 
+    def download(self, user_id: str, selection: FileSelection) -> AsyncGenerator[DownloadChunk, None]:
+        """Yield files of a READY dataset as a tar archive. Raises as the RPC documents."""
+        return self._downloads.chunks(user_id, selection)
+
+    async def preview(self, user_id: str, request: PreviewRequest) -> Preview:
+        """Draw a picture of a READY dataset. Raises as the RPC documents."""
+        return await self._previews.draw(user_id, request)
+
+    async def update(self, user_id: str, dataset_id: str, change: DatasetChange) -> Dataset:
+        """Change what people read of a dataset. Raises INVALID_REQUEST, DATASET_NOT_FOUND."""
+        change.check()
+        dataset = await self._database.write(lambda session: update(session, user_id, dataset_id, change))
+        self._changes.notify(dataset_id)
+        return dataset
+
     async def delete(self, user_id: str, dataset_id: str) -> None:
         """Delete the record, then the objects. Raises DATASET_NOT_FOUND, DATASET_IN_USE, INVALID_STATE_TRANSITION."""
         await run_to_end(self._delete(user_id, dataset_id))
@@ -244,20 +273,6 @@ class DatasetService:
             except Exception:
                 logger.exception("sweeping abandoned uploads failed; it is tried again", seconds=SWEEP_SECONDS)
             await asyncio.sleep(SWEEP_SECONDS)
-
-
-def _visible(session: Session, user_id: str, dataset_id: str) -> Dataset:
-    dataset = DatasetRepository(session).visible(dataset_id, user_id)
-    if dataset is None:
-        raise dataset_not_found(dataset_id)
-    return dataset
-
-
-def _owned(session: Session, user_id: str, dataset_id: str) -> Dataset:
-    dataset = _visible(session, user_id, dataset_id)
-    if dataset.user_id != user_id:
-        raise not_the_owner(dataset_id)
-    return dataset
 
 
 def _bad_token(error: InvalidPageToken) -> DomainError:

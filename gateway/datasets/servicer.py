@@ -117,12 +117,15 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
     async def GetDatasetPreview(
         self, request: dataset_pb2.GetDatasetPreviewRequest, context: Context
     ) -> dataset_pb2.GetDatasetPreviewResponse:
-        raise not_served_yet("DatasetService.GetDatasetPreview")
+        preview = await self._service.preview(caller().user_id, converters.preview_request(request))
+        return converters.to_preview_response(preview)
 
     async def UpdateDataset(
         self, request: dataset_pb2.UpdateDatasetRequest, context: Context
     ) -> dataset_pb2.UpdateDatasetResponse:
-        raise not_served_yet("DatasetService.UpdateDataset")
+        dataset_id, change = converters.update_request(request)
+        dataset = await self._service.update(caller().user_id, dataset_id, change)
+        return dataset_pb2.UpdateDatasetResponse(dataset=converters.to_dataset(dataset))
 
     async def DeleteDataset(
         self, request: dataset_pb2.DeleteDatasetRequest, context: Context
@@ -133,5 +136,7 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
     async def DownloadDataset(
         self, request: dataset_pb2.DownloadDatasetRequest, context: Context
     ) -> AsyncIterator[dataset_pb2.DownloadDatasetResponse]:
-        raise not_served_yet("DatasetService.DownloadDataset")
-        yield  # makes this a stream
+        selection = converters.download_request(request)
+        async with aclosing(self._service.download(caller().user_id, selection)) as chunks:
+            async for chunk in chunks:
+                yield converters.to_download_response(chunk)

@@ -192,6 +192,51 @@ class DatasetCalls(UploadCalls):
 
         return pages(fetch)
 
+    def update_dataset(
+        self,
+        dataset_id: str,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        visibility: dataset_pb2.Visibility | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> dataset_pb2.Dataset:
+        """Change what is given; the rest stays. Gives the dataset as it is now."""
+        request = dataset_pb2.UpdateDatasetRequest(
+            dataset_id=dataset_id,
+            dataset=dataset_pb2.DatasetSpec(name=name, description=description, visibility=visibility, tags=tags),
+        )
+        given = {"name": name, "description": description, "visibility": visibility, "tags": tags}
+        request.update_mask.paths.extend(path for path, value in given.items() if value is not None)
+        return self._unary(self._datasets.UpdateDataset, request).dataset
+
+    def dataset_preview(
+        self,
+        dataset_id: str,
+        path: str = "",
+        *,
+        encoding: dataset_pb2.PreviewEncoding = dataset_pb2.PREVIEW_ENCODING_JPEG,
+        max_side: int = 0,
+        image_count: int = 0,
+        split: str = "",
+        class_name: str = "",
+        seed: int = 0,
+        without_annotations: bool = False,
+    ) -> dataset_pb2.GetDatasetPreviewResponse:
+        """A picture of the image ``path``, or of several images without one; 0 takes what the server thinks best."""
+        request = dataset_pb2.GetDatasetPreviewRequest(
+            dataset_id=dataset_id,
+            path=path,
+            encoding=encoding,
+            max_side=max_side,
+            image_count=image_count,
+            split=split,
+            class_name=class_name,
+            seed=seed,
+            without_annotations=without_annotations,
+        )
+        return self._unary(self._datasets.GetDatasetPreview, request)
+
     def delete_dataset(self, dataset_id: str) -> None:
         """Delete a dataset and its objects."""
         self._unary(self._datasets.DeleteDataset, dataset_pb2.DeleteDatasetRequest(dataset_id=dataset_id))

@@ -1,4 +1,4 @@
-"""``datasets``: upload, list, show, delete."""
+"""``datasets``: upload, list, show, download, preview, update, delete."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Annotated
 import typer
 
 from visionmesh.cli.command import command
+from visionmesh.cli.dataset_changes import update
+from visionmesh.cli.dataset_download import download
+from visionmesh.cli.dataset_preview import preview
 from visionmesh.cli.failures import FAILED
 from visionmesh.cli.session import Session
 from visionmesh.cli.tables import print_fields, print_table
@@ -39,6 +42,23 @@ def group() -> typer.Typer:
     )(upload)
     command(app, "list", examples="visionmesh datasets list --state ready\nvisionmesh datasets list --json")(list_)
     command(app, "show", examples="visionmesh datasets show DATASET")(show)
+    command(
+        app,
+        "download",
+        examples=(
+            "visionmesh datasets download DATASET photos/ --split train\n"
+            "visionmesh datasets download DATASET --archive photos.tar"
+        ),
+    )(download)
+    command(
+        app,
+        "preview",
+        examples=(
+            "visionmesh datasets preview DATASET --count 25 --class cat\n"
+            "visionmesh datasets preview DATASET train/cat/1.jpg --output cat.png"
+        ),
+    )(preview)
+    command(app, "update", examples="visionmesh datasets update DATASET --name flowers --tag spring")(update)
     command(app, "delete", examples="visionmesh datasets delete DATASET --yes")(delete)
     return app
 
