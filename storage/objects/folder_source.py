@@ -67,9 +67,7 @@ class FolderSource:
         """The real path of a file or folder. Raises SourceUnreadable when it lies outside what is allowed."""
         real = os.path.realpath(self._root / name)
         if os.path.commonpath((real, self._allowed)) != self._allowed:
-            raise SourceUnreadable(
-                name, "it is a symbolic link that leads out of what the setting import_sources allows"
-            )
+            raise SourceUnreadable(name, "it is a symbolic link out of what the setting import_sources allows")
         return real
 
 
