@@ -107,7 +107,7 @@ class DatasetRepository:
     def add_files(self, dataset_id: str, files: Sequence[DatasetFile], states: Collection[str] = OPEN_STATES) -> None:
         """Records files that arrived whole, of different paths, and counts them in their dataset; all or none.
 
-        Raises FileExists for a path that is there, StateChanged when the dataset is not in one of ``states`` (any more).
+        Raises FileExists for a path that is there, StateChanged when the dataset is in none of ``states`` (any more).
         """
         # The row stays locked to the end of the transaction, so a finalise comes before or after, never between.
         state = self._session.scalar(select(Dataset.state).where(Dataset.id == dataset_id).with_for_update())

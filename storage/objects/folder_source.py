@@ -13,11 +13,13 @@ from storage.objects.store import DEFAULT_CHUNK_BYTES, ObjectStore
 
 
 class FolderSource:
-    """See ``Source``. Symbolic links are followed as far as they stay in ``allowed``; one that leads out is refused."""
+    """See ``Source``. Symbolic links are followed as far as they stay in ``allowed`` and out of ``denied``."""
 
-    def __init__(self, root: Path, allowed: Path) -> None:
+    def __init__(self, root: Path, allowed: str, denied: str) -> None:
+        """``denied`` may be empty."""
         self._root = root
         self._allowed = os.path.realpath(allowed)
+        self._denied = os.path.realpath(denied) if denied else ""
 
     def files(self) -> Iterator[SourceFile]:
         """Yield the files below the folder, those of a linked folder once; see ``Source.files``."""
@@ -66,9 +68,14 @@ class FolderSource:
     def _inside(self, name: str) -> str:
         """The real path of a file or folder. Raises SourceUnreadable when it lies outside what is allowed."""
         real = os.path.realpath(self._root / name)
-        if os.path.commonpath((real, self._allowed)) != self._allowed:
+        if not is_inside(real, self._allowed) or (self._denied and is_inside(real, self._denied)):
             raise SourceUnreadable(name, "it is a symbolic link out of what the setting import_sources allows")
         return real
+
+
+def is_inside(path: str, folder: str) -> bool:
+    """Whether a real path is a real folder or lies in it."""
+    return os.path.commonpath((path, folder)) == folder
 
 
 def _unreadable(error: OSError) -> None:
