@@ -78,8 +78,6 @@ async def test_the_same_request_id_gives_the_same_dataset(ada: Client, ben: Clie
 
 async def test_rpcs_of_later_releases_say_so(ada: Client) -> None:
     for call, request in [
-        (ada.stub.PrepareUploads, dataset_pb2.PrepareUploadsRequest()),
-        (ada.stub.ImportDataset, dataset_pb2.ImportDatasetRequest()),
         (ada.stub.GetDatasetPreview, dataset_pb2.GetDatasetPreviewRequest()),
         (ada.stub.UpdateDataset, dataset_pb2.UpdateDatasetRequest()),
     ]:
