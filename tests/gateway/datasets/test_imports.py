@@ -8,12 +8,14 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from botocore.exceptions import ClientError
 
 from gateway.datasets.import_rules import ImportRules
 from gateway.datasets.service import DatasetService
@@ -140,7 +142,8 @@ async def test_a_prefix_of_a_bucket_becomes_a_dataset(
     files = {**pets(), "train/cat/ä b+%.png": picture(77)}
     for path, data in files.items():
         s3.client().put_object(Bucket=bucket, Key=f"raw/pets/{path}", Body=data)
-    s3.client().put_object(Bucket=bucket, Key="raw/pets/train/", Body=b"")  # what consoles make of a folder
+    with suppress(ClientError):  # what consoles make of a folder, where the server lets them
+        s3.client().put_object(Bucket=bucket, Key="raw/pets/train/", Body=b"")
     s3.client().put_object(Bucket=bucket, Key="raw/pets2/train/cat/other.png", Body=picture(78))
     location = {
         "same bucket": f"s3://{bucket}/visionmesh",
