@@ -13,6 +13,7 @@ from typing import Self
 from visionmesh.calls.datasets import DatasetCalls
 from visionmesh.calls.folder import Folder, FolderError, scan
 from visionmesh.calls.following import Patience
+from visionmesh.calls.imports import ImportCalls
 from visionmesh.calls.inference import InferenceCalls
 from visionmesh.calls.jobs import JobCalls
 from visionmesh.calls.registry import RegistryCalls
@@ -22,7 +23,7 @@ from visionmesh.errors import VisionMeshError
 __all__ = ["Client", "Folder", "FolderError", "Patience", "UploadProgress", "VisionMeshError", "scan"]
 
 
-class Client(RegistryCalls, DatasetCalls, JobCalls, InferenceCalls):
+class Client(RegistryCalls, DatasetCalls, ImportCalls, JobCalls, InferenceCalls):
     """A blocking client of a gateway; safe to share between threads.
 
     Methods give the messages of the contract and raise ``VisionMeshError``. Lists iterate all their pages, fetching

@@ -16,6 +16,7 @@ from gateway.access import AuthInterceptor
 from gateway.datasets.inventory import UploadLimits
 from gateway.datasets.service import DatasetService
 from gateway.datasets.servicer import DatasetServicer
+from gateway.outages import explain
 from rpc.interceptors import ErrorInterceptor
 from rpc.server import create_server
 from storage.database.engine import Database
@@ -51,7 +52,7 @@ async def serving(database: Database, store: ObjectStore, **options: Any) -> Asy
     add = partial(dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server, DatasetServicer(service))
     served = create_server(
         [("visionmesh.v1.DatasetService", add)],
-        interceptors=[ErrorInterceptor(), AuthInterceptor(database)],
+        interceptors=[ErrorInterceptor(explain), AuthInterceptor(database)],
         max_message_bytes=32 << 20,
     )
     port = served.server.add_insecure_port("127.0.0.1:0")
