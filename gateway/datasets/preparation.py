@@ -11,16 +11,18 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from gateway.datasets.changes import Changes
-from gateway.datasets.errors import file_exists
+from gateway.datasets.errors import file_exists, invalid_transition
 from gateway.datasets.files import FileAnnouncement
-from gateway.datasets.inventory import Inventory, UploadLimits
-from gateway.datasets.ownership import open_dataset
+from gateway.datasets.inventory import UploadLimits
+from gateway.datasets.ownership import CLOSED_ADVICE, open_dataset
+from gateway.datasets.prepared_files import PreparedFiles, PreparedFilesCache
 from gateway.datasets.waiting import in_thread, run_to_end
 from rpc.errors import DomainError, invalid_request
-from storage.database.datasets import DatasetRepository
+from storage.database.datasets import OPEN_STATES, DatasetRepository
 from storage.database.engine import Database
+from storage.database.errors import StateChanged
 from storage.database.prepared import PreparedUploadRepository
-from storage.database.tables import PreparedUpload, now
+from storage.database.tables import DatasetFile, PreparedUpload, now
 from storage.objects import keys
 from storage.objects.errors import ObjectNotFound, PresigningUnsupported
 from storage.objects.store import ObjectStore, PresignedPut
@@ -46,15 +48,6 @@ class Preparation:
     stored_paths: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Recorded:
-    """What the database made of a request: files to send, some of which were prepared before, and files stored."""
-
-    to_send: tuple[FileAnnouncement, ...]
-    again: frozenset[str]
-    stored: frozenset[str]
-
-
 class UploadPreparation:
     """Prepares uploads and records them. What arrives lies apart from the dataset's files until it was verified."""
 
@@ -71,7 +64,8 @@ class UploadPreparation:
         self._store = store
         self._changes = changes
         self._threads = threads
-        self._limits = limits
+        self._known = PreparedFilesCache(limits)
+        self._turn = asyncio.Lock()  # of calls that look and then record
         self._url_seconds = url_seconds
 
     async def prepare(self, user_id: str, dataset_id: str, files: Sequence[FileAnnouncement]) -> Preparation:
@@ -81,55 +75,45 @@ class UploadPreparation:
         the dataset is finalised, and one that differs is asked for again. Raises as the RPC documents.
         """
         await self._database.read(lambda session: open_dataset(session, user_id, dataset_id))
-        await in_thread(self._threads, self._sign, dataset_id, files[0], now())  # before anything is recorded
-        # Taken before the signatures, so that no URL ends earlier than it is said to.
-        begin = now()
-        expire_time = begin + timedelta(seconds=self._url_seconds)
-        recorded = await run_to_end(
-            self._database.write(lambda session: self._record(session, user_id, dataset_id, files, expire_time))
-        )
-        self._changes.notify(dataset_id)
-        again = [file for file in recorded.to_send if file.path in recorded.again]
+        # Before anything is recorded, and before the signatures, so that no URL ends earlier than it is said to.
+        expire_time = now() + timedelta(seconds=self._url_seconds)
+        await in_thread(self._threads, self._sign, dataset_id, files[0], expire_time)
+        async with self._turn:
+            stored, again = await run_to_end(self._record(user_id, dataset_id, files, expire_time))
         arrived = await asyncio.gather(*(in_thread(self._threads, self._arrived, dataset_id, file) for file in again))
-        there = recorded.stored | {file.path for file, is_there in zip(again, arrived, strict=True) if is_there}
+        there = stored | {file.path for file, is_there in zip(again, arrived, strict=True) if is_there}
         return await in_thread(self._threads, self._answer, dataset_id, files, there, expire_time)
 
-    def _record(
-        self,
-        session: Session,
-        user_id: str,
-        dataset_id: str,
-        files: Sequence[FileAnnouncement],
-        expire_time: datetime,
-    ) -> _Recorded:
-        dataset = open_dataset(session, user_id, dataset_id)
-        datasets, prepared = DatasetRepository(session), PreparedUploadRepository(session)
-        prepared.lock(dataset_id, (dataset.state,))
-        asked = {file.path: file for file in files}
-        there = prepared.stored(dataset_id, [*asked])
-        earlier = prepared.list(dataset_id)
-        others = [(row.path, row.size_bytes) for row in earlier if row.path not in asked and row.path not in there]
-        inventory = Inventory(self._limits, [*datasets.file_sizes(dataset_id), *others])
+    async def _record(
+        self, user_id: str, dataset_id: str, files: Sequence[FileAnnouncement], expire_time: datetime
+    ) -> tuple[set[str], list[FileAnnouncement]]:
+        """Record what is to be sent; gives the paths that are stored, and the files that had been prepared before."""
+        known, there = await self._database.read(lambda session: self._load(session, user_id, dataset_id, files))
+        again = [file for file in files if known.is_prepared(file)]
         violations: list[Violation] = []
         to_send: list[FileAnnouncement] = []
         for place, file in enumerate(files):
-            if (known := there.get(file.path)) is not None:
-                if (known.size_bytes, known.sha256) != (file.size_bytes, file.sha256):
+            if (stored := there.get(file.path)) is not None:
+                if (stored.size_bytes, stored.sha256) != (file.size_bytes, file.sha256):
                     raise file_exists(file.path)
-            elif objections := inventory.objections(file.path, file.size_bytes):
+            elif objections := known.prepare(file):
                 violations += [Violation(f"files[{place}].{field}", said) for field, said in objections]
             else:
-                inventory.claim(file.path, file.size_bytes)
                 to_send.append(file)
         if violations:
             raise invalid_request(violations)
         if to_send:
-            prepared.replace(dataset_id, [_row(dataset_id, file, expire_time) for file in to_send])
-            if datasets.change_state(dataset_id, ("FAILED",), "UPLOADING", failure=None, analyzed_files=0) is None:
-                datasets.update(dataset_id)
-        same = {(row.path, row.size_bytes, row.sha256) for row in earlier}
-        again = frozenset(file.path for file in to_send if (file.path, file.size_bytes, file.sha256) in same)
-        return _Recorded(tuple(to_send), again, frozenset(there))
+            await self._database.write(lambda session: _write(session, user_id, dataset_id, to_send, expire_time))
+            self._changes.notify(dataset_id)
+        self._known.keep(dataset_id, known)
+        return set(there), again
+
+    def _load(
+        self, session: Session, user_id: str, dataset_id: str, files: Sequence[FileAnnouncement]
+    ) -> tuple[PreparedFiles, dict[str, DatasetFile]]:
+        dataset = open_dataset(session, user_id, dataset_id)
+        there = PreparedUploadRepository(session).stored(dataset_id, [file.path for file in files])
+        return self._known.load(session, dataset), there
 
     def _answer(
         self, dataset_id: str, files: Sequence[FileAnnouncement], there: Set[str], expire_time: datetime
@@ -154,6 +138,22 @@ class UploadPreparation:
             said = "The object store of this gateway is a folder and hands out no URLs. Upload by UploadFiles instead."
             raise DomainError("PRESIGNED_UPLOADS_UNSUPPORTED", said) from error
         return SignedUpload(file.path, put, expire_time)
+
+
+def _write(
+    session: Session, user_id: str, dataset_id: str, files: Sequence[FileAnnouncement], expire_time: datetime
+) -> None:
+    dataset = open_dataset(session, user_id, dataset_id)
+    datasets, prepared = DatasetRepository(session), PreparedUploadRepository(session)
+    try:
+        prepared.lock(dataset_id, OPEN_STATES)
+    except StateChanged as error:
+        raise invalid_transition(dataset_id, error.state, "UPLOADING", CLOSED_ADVICE) from error
+    prepared.replace(dataset_id, [_row(dataset_id, file, expire_time) for file in files])
+    if dataset.state == "FAILED":
+        datasets.change_state(dataset_id, ("FAILED",), "UPLOADING", failure=None, analyzed_files=0)
+    else:
+        datasets.update(dataset_id)
 
 
 def _row(dataset_id: str, file: FileAnnouncement, expire_time: datetime) -> PreparedUpload:

@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from storage.database.errors import StateChanged
@@ -39,6 +39,17 @@ class PreparedUploadRepository:
         """What is prepared for the dataset, sorted by path."""
         rows = self._session.scalars(select(PreparedUpload).where(PreparedUpload.dataset_id == dataset_id))
         return sorted(rows, key=lambda row: row.path)
+
+    def contents(self, dataset_id: str) -> builtins.list[tuple[str, int, str]]:
+        """(path, bytes, SHA-256) of what is prepared for the dataset, in any order."""
+        query = select(PreparedUpload.path, PreparedUpload.size_bytes, PreparedUpload.sha256)
+        rows = self._session.execute(query.where(PreparedUpload.dataset_id == dataset_id))
+        return [(path, size_bytes, sha256) for path, size_bytes, sha256 in rows]
+
+    def count(self, dataset_id: str) -> int:
+        """How many uploads are prepared for the dataset."""
+        query = select(func.count()).select_from(PreparedUpload).where(PreparedUpload.dataset_id == dataset_id)
+        return self._session.scalar(query) or 0
 
     def replace(self, dataset_id: str, uploads: Sequence[PreparedUpload]) -> None:
         """Records ``uploads``, in place of earlier ones of the same paths."""
