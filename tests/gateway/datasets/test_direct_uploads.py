@@ -294,6 +294,19 @@ async def test_prepared_files_count_towards_the_limits(ada: Client) -> None:
     assert len((await puts.ask(ada, dataset_id, header("0", b"other"))).uploads) == 1
 
 
+async def test_what_came_through_the_gateway_between_two_calls_is_seen(ada: Client) -> None:
+    dataset_id = (await ada.create()).id
+    await puts.ask(ada, dataset_id, header("a", b"x"))
+    await ada.send(files_to(dataset_id, {"a": b"x", "folder/file": b"x"}))
+    answer = await puts.ask(ada, dataset_id, header("a", b"x"), header("b", b"x"))
+    assert ([*answer.stored_paths], [upload.path for upload in answer.uploads]) == (["a"], ["b"])
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await puts.ask(ada, dataset_id, header("folder", b"x"), header("b/c", b"x"))
+    assert [violation.field for violation in refusal(caught).violations] == ["files[0].path", "files[1].path"]
+    # A refused call has changed nothing for the next one.
+    assert len((await puts.ask(ada, dataset_id, header("b", b"other"), header("c", b"x"))).uploads) == 2
+
+
 async def test_a_stored_file_is_not_replaced(ada: Client) -> None:
     dataset_id = await ada.filled({CAT: b"stored"})
     with pytest.raises(grpc.aio.AioRpcError) as caught:
