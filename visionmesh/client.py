@@ -14,6 +14,7 @@ from visionmesh.calls.download_plan import DownloadProgress
 from visionmesh.calls.downloading import DownloadCalls, Downloaded
 from visionmesh.calls.folder import Folder, FolderError, scan
 from visionmesh.calls.following import Patience
+from visionmesh.calls.imports import ImportCalls
 from visionmesh.calls.inference import InferenceCalls
 from visionmesh.calls.jobs import JobCalls
 from visionmesh.calls.registry import RegistryCalls
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 
-class Client(RegistryCalls, DownloadCalls, JobCalls, InferenceCalls):
+class Client(RegistryCalls, DownloadCalls, ImportCalls, JobCalls, InferenceCalls):
     """A blocking client of a gateway; safe to share between threads.
 
     Methods give the messages of the contract and raise ``VisionMeshError``. Lists iterate all their pages, fetching

@@ -218,6 +218,7 @@ def to_dataset(row: tables.Dataset) -> dataset_pb2.Dataset:
         update_time=to_timestamp(row.update_time),
         val_fraction=row.val_fraction,
         split_seed=row.split_seed,
+        import_source=row.import_source,
     )
 
 

@@ -19,6 +19,9 @@ class S3Settings(BaseSettings):
     )
 
     s3_endpoint_url: str | None = Field(None, description="Server to talk to; unset: Amazon's for the region.")
+    s3_public_endpoint_url: str | None = Field(
+        None, description="The same server as clients reach it, for presigned URLs; unset: as the gateway reaches it."
+    )
     s3_region: str = Field("auto", min_length=1, description="Region of the bucket; R2 says auto.")
     s3_access_key_id: str | None = Field(
         None, description="Id of the access key; unset: what boto3 finds (profile, instance role)."

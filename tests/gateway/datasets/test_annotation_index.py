@@ -26,9 +26,9 @@ class CountingStore(LocalObjectStore):
 
     fetched = 0
 
-    def get_file(self, key: str, path: Path, *, sha256: str) -> None:
+    def get_file(self, key: str, path: Path, *, sha256: str, size_bytes: int | None = None) -> None:
         self.fetched += 1
-        super().get_file(key, path, sha256=sha256)
+        super().get_file(key, path, sha256=sha256, size_bytes=size_bytes)
 
 
 @pytest.fixture
