@@ -194,8 +194,24 @@ class RunTrainer(BaseTrainer):
             model.criterion.update()
 
 
-class _BoxRun(RunTrainer):
+class ObjectRun(RunTrainer):
     """Everything that finds objects."""
+
+    def get_validator(self) -> Any:
+        """A validator that counts which class is taken for which, as ultralytics does for its plots alone."""
+        validator = super().get_validator()
+        judge = validator._process_batch
+
+        def count(found: Any, truth: Any) -> Any:
+            validator.confusion_matrix.process_batch(found, truth)
+            return judge(found, truth)
+
+        validator._process_batch = count
+        return validator
+
+
+class _BoxRun(ObjectRun):
+    """All of these but RT-DETR."""
 
     def build_dataset(self, img_path: Any, mode: str = "train", batch: int | None = None) -> LabelledImages:
         """The images of a split with their labels."""
@@ -231,7 +247,7 @@ class OrientedRun(_BoxRun, OBBTrainer):
     """Rotated boxes."""
 
 
-class TransformerRun(RunTrainer, RTDETRTrainer):
+class TransformerRun(ObjectRun, RTDETRTrainer):
     """Boxes found by RT-DETR."""
 
     def build_dataset(self, img_path: Any, mode: str = "train", batch: int | None = None) -> StretchedImages:
