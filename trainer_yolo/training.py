@@ -31,7 +31,8 @@ from trainer_yolo.models import build_model
 from trainer_yolo.pretrained import pretrained_model
 from trainer_yolo.pretrained_folder import check_pretrained
 from trainer_yolo.results import Results
-from trainer_yolo.trainers import RunTrainer, trainer_class
+from trainer_yolo.run_trainer import RunTrainer
+from trainer_yolo.trainers import trainer_class
 from trainer_yolo.warm_start import start_from
 
 PROGRESS_SECONDS = 0.5

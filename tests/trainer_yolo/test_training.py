@@ -17,7 +17,7 @@ from tests.trainer_yolo.helpers import CLASS_NAMES, Recorder, make_spec
 from trainer.adapter import BadTrainingData, TrainingDataset, TrainingDiverged
 from trainer_yolo.adapter import YoloAdapter
 from trainer_yolo.names import CLASSIFICATION, DETECTION, POSE, PRIMARY_METRICS, SEGMENTATION, TASKS
-from trainer_yolo.trainers import RunTrainer
+from trainer_yolo.run_trainer import RunTrainer
 from trainer_yolo.training import Run
 
 DatasetOf = Callable[[str], TrainingDataset]
