@@ -8,6 +8,8 @@ from functools import partial
 import structlog
 
 from gateway.access import AuthInterceptor
+from gateway.datasets.archives.rules import ArchiveLimits
+from gateway.datasets.inventory import UploadLimits
 from gateway.datasets.service import DatasetService
 from gateway.datasets.servicer import DatasetServicer
 from gateway.events.live import LiveLog
@@ -119,6 +121,7 @@ class Gateway:
             database,
             store,
             max_image_pixels=settings.max_image_pixels,
+            limits=_upload_limits(settings),
             abandoned_upload_hours=settings.upload_abandon_hours,
         )
         jobs = JobService(log, self._fleet, self._telemetry, self._dispatcher.wake)
@@ -206,3 +209,18 @@ class Gateway:
             interceptors=[ErrorInterceptor(explain), AuthInterceptor(self._database)],
             max_message_bytes=self._settings.max_message_bytes,
         )
+
+
+def _upload_limits(settings: GatewaySettings) -> UploadLimits:
+    return UploadLimits(
+        max_files=settings.max_dataset_files,
+        max_file_bytes=settings.max_file_bytes,
+        max_dataset_bytes=settings.max_dataset_bytes,
+        memory_bytes=settings.upload_memory_bytes,
+        archives=ArchiveLimits(
+            max_entries=settings.archive_max_entries,
+            max_unpacked_bytes=settings.archive_max_unpacked_bytes,
+            max_ratio=settings.archive_max_ratio,
+            max_depth=settings.archive_max_depth,
+        ),
+    )

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from gateway.datasets.archives.rules import ArchiveLimits
 from gateway.datasets.errors import file_exists
-from rpc.errors import invalid_request
+from rpc.errors import DomainError, invalid_request
 from visionmesh.errors import Violation
 
 
 @dataclass(frozen=True)
 class UploadLimits:
-    """How much one dataset may hold, and the largest single file in bytes."""
+    """How much one dataset and one archive may hold, the largest file, and whole files in memory on their way."""
 
     max_files: int = 1_000_000
     max_file_bytes: int = 256 << 20
     max_dataset_bytes: int = 1 << 40
+    memory_bytes: int = 64 << 20
+    archives: ArchiveLimits = field(default_factory=ArchiveLimits)
 
 
 class Inventory:
@@ -32,6 +35,10 @@ class Inventory:
         for path, size_bytes in files:
             self._add(path, size_bytes)
 
+    def __contains__(self, path: str) -> bool:
+        """Whether a file has the path, stored or being stored."""
+        return path in self._sizes
+
     def claim(self, path: str, size_bytes: int) -> None:
         """Take a path for a file that begins to arrive.
 
@@ -42,9 +49,18 @@ class Inventory:
             raise file_exists(path)
         if wrong := self._path_objection(path):
             raise invalid_request([Violation("header.path", f"{path!r} {wrong}")])
-        if wrong := self._size_objection(size_bytes):
-            raise invalid_request([Violation("header.size_bytes", f"of {path!r}: {wrong}")])
+        if len(self._sizes) >= self._limits.max_files:
+            wrong = f"the dataset holds {self._limits.max_files} files, as many as are allowed"
+            raise _over("header.path", path, wrong, f"max_dataset_files {self._limits.max_files}")
+        self._check_size(path, size_bytes, size_bytes)
         self._add(path, size_bytes)
+
+    def grow(self, path: str, size_bytes: int) -> None:
+        """A file of a claimed path turns out to be larger by so much. Raises INVALID_REQUEST beyond a limit."""
+        size = self._sizes[path] + size_bytes
+        self._check_size(path, size, size_bytes)
+        self._sizes[path] = size
+        self._total += size_bytes
 
     def release(self, path: str) -> None:
         """Give a claimed path back: its file did not arrive."""
@@ -64,15 +80,21 @@ class Inventory:
                 return f"lies in {folder!r}, which is a file of this dataset"
         return ""
 
-    def _size_objection(self, size_bytes: int) -> str:
+    def _check_size(self, path: str, size_bytes: int, more_bytes: int) -> None:
+        """Refuse a file of this size, which adds so much to the dataset, where it passes a limit."""
         limits = self._limits
         if size_bytes > limits.max_file_bytes:
-            return f"{size_bytes} bytes; a file may have at most {limits.max_file_bytes}"
-        if len(self._sizes) >= limits.max_files:
-            return f"the dataset holds {limits.max_files} files, as many as are allowed"
-        if self._total + size_bytes > limits.max_dataset_bytes:
-            return f"the dataset would pass the {limits.max_dataset_bytes} bytes that are allowed"
-        return ""
+            wrong = f"{size_bytes} bytes; a file may have at most {limits.max_file_bytes}"
+            raise _over("header.size_bytes", path, wrong, f"max_file_bytes {limits.max_file_bytes}")
+        if self._total + more_bytes > limits.max_dataset_bytes:
+            wrong = f"the dataset would pass the {limits.max_dataset_bytes} bytes that are allowed"
+            raise _over("header.size_bytes", path, wrong, f"max_dataset_bytes {limits.max_dataset_bytes}")
+
+
+def _over(field: str, path: str, wrong: str, limit: str) -> DomainError:
+    error = invalid_request([Violation(field, f"of {path!r}: {wrong}")])
+    error.metadata["limit"] = limit
+    return error
 
 
 def _above(path: str) -> list[str]:
