@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any
 
 import boto3
@@ -39,6 +40,7 @@ class S3ObjectStore:
         self._prefix = prefix
         self._settings = settings
         self._threads = ThreadPoolExecutor(settings.s3_transfers, thread_name_prefix="s3")
+        self._slots = BoundedSemaphore(settings.s3_transfers)
         self._client = _client(settings)
         _check_bucket(self._client, bucket, prefix, settings)
         self._calls = S3Calls(self._client, bucket, settings.s3_outage_seconds)
@@ -54,6 +56,7 @@ class S3ObjectStore:
             sha256,
             part_bytes=settings.s3_part_bytes,
             transfers=settings.s3_transfers,
+            slots=self._slots,
         )
 
     def put(self, key: str, data: bytes) -> ObjectInfo:

@@ -34,7 +34,7 @@ class S3Settings(BaseSettings):
         le=512 * _MIB,
         description="Larger objects go in equal parts of this size, each held in memory, in bytes.",
     )
-    s3_transfers: int = Field(8, ge=1, le=64, description="Parts of one object on their way at once.")
+    s3_transfers: int = Field(8, ge=1, le=64, description="Parts of large objects on their way at once.")
     s3_connect_timeout_seconds: float = Field(5.0, gt=0, allow_inf_nan=False, description="Time to reach the server.")
     s3_read_timeout_seconds: float = Field(
         30.0, gt=0, allow_inf_nan=False, description="Longest silence of the server."
