@@ -8,6 +8,7 @@ from functools import partial
 import structlog
 
 from gateway.access import AuthInterceptor
+from gateway.allocator import return_large_blocks
 from gateway.datasets.archives.rules import ArchiveLimits
 from gateway.datasets.inventory import UploadLimits
 from gateway.datasets.service import DatasetService
@@ -63,6 +64,7 @@ def main() -> None:
 
     Exits with code 2 and one line on standard error when the settings are wrong or what they name cannot be used.
     """
+    return_large_blocks()
     settings = read_settings(GatewaySettings, PROGRAM, "The gateway of a VisionMesh: its public services.")
     configure_logs(settings.log_level, settings.log_json)
     try:
