@@ -10,10 +10,11 @@ from typing import Protocol
 from gateway.datasets.announced import Arrival
 from gateway.datasets.errors import file_exists, file_mismatch
 from gateway.datasets.files import FileAnnouncement, ReceivedFile
+from gateway.datasets.small_files import SmallFiles
 from gateway.datasets.waiting import in_thread
 from rpc.errors import invalid_request
 from storage.objects.errors import InvalidKey, ObjectMismatch
-from storage.objects.store import ObjectInfo, ObjectStore, ObjectWriter
+from storage.objects.store import NewObject, ObjectInfo, ObjectStore, ObjectWriter
 from visionmesh.errors import Violation
 
 FLUSH_BYTES = 1 << 20
@@ -52,12 +53,16 @@ class Incoming(Protocol):
 class IncomingFile:
     """A file that is stored: counted as it comes, written in a thread by the megabyte."""
 
-    def __init__(self, store: ObjectStore, threads: Executor, key: str, announced: FileAnnouncement) -> None:
+    def __init__(
+        self, store: ObjectStore, threads: Executor, small: SmallFiles, key: str, announced: FileAnnouncement
+    ) -> None:
+        """``small`` stores it if it is all there before any of it was written."""
         self.path = announced.path
         self._announced = announced
         self._arrival = Arrival(announced)
         self._store = store
         self._threads = threads
+        self._small = small
         self._key = key
         self._buffer = bytearray()
         self._writer: ObjectWriter | None = None
@@ -75,7 +80,7 @@ class IncomingFile:
     async def commit(self) -> ReceivedFile:
         """Verify and store. Raises FILE_MISMATCH; INVALID_REQUEST when the store can have no such path."""
         try:
-            info = await in_thread(self._threads, self._commit)
+            info = await self._commit()
         except ObjectMismatch as error:
             found = error.found.removeprefix("sha256 ")
             story = "its bytes are not those announced; nothing of it was kept"
@@ -101,8 +106,12 @@ class IncomingFile:
         self._buffer.clear()
         return self._writer
 
-    def _commit(self) -> ObjectInfo:
-        return self._write().commit()
+    async def _commit(self) -> ObjectInfo:
+        if self._writer is not None:
+            return await in_thread(self._threads, lambda: self._write().commit())
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        return await self._small.put(NewObject(self._key, data, self._announced.sha256))
 
 
 class RepeatedFile:

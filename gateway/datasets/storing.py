@@ -12,6 +12,7 @@ from gateway.datasets.files import FileAnnouncement, ReceivedFile
 from gateway.datasets.incoming import Incoming, IncomingFile, RepeatedFile
 from gateway.datasets.inventory import Inventory
 from gateway.datasets.memory import MemoryBudget
+from gateway.datasets.small_files import SmallFiles
 from gateway.datasets.waiting import in_thread
 from rpc.errors import DomainError
 from storage.objects import keys
@@ -36,6 +37,7 @@ class FileStorer:
         self,
         store: ObjectStore,
         threads: Executor,
+        small: SmallFiles,
         dataset_id: str,
         inventory: Inventory,
         memory: MemoryBudget,
@@ -43,6 +45,7 @@ class FileStorer:
     ) -> None:
         self._store = store
         self._threads = threads
+        self._small = small
         self._dataset_id = dataset_id
         self._inventory = inventory
         self._memory = memory
@@ -70,7 +73,7 @@ class FileStorer:
             self._inventory.claim(announced.path, announced.size_bytes or 0)
         except DomainError as error:
             raise self._of_archive(error) from error
-        return IncomingFile(self._store, self._threads, self._key(announced.path), announced)
+        return IncomingFile(self._store, self._threads, self._small, self._key(announced.path), announced)
 
     def grow(self, incoming: Incoming, size_bytes: int) -> None:
         """So many bytes more came of a file. Raises BAD_ARCHIVE for one of unknown size that passes a limit."""

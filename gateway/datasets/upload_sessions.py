@@ -15,6 +15,7 @@ from gateway.datasets.files import Part, ReceivedFile
 from gateway.datasets.inventory import Inventory, UploadLimits
 from gateway.datasets.memory import MemoryBudget
 from gateway.datasets.records import delete_objects, new_record
+from gateway.datasets.small_files import SmallFiles
 from gateway.datasets.spec import NewDataset
 from gateway.datasets.storing import FileStorer
 from gateway.datasets.uploads import FileReceiver
@@ -40,6 +41,7 @@ class UploadSessions:
         self._changes = changes
         self._threads = threads
         self._limits = limits
+        self._small = SmallFiles(store, threads)
         self._memory = MemoryBudget(limits.memory_bytes)
         self._opening = asyncio.Lock()
         self._open: dict[str, tuple[Inventory, int]] = {}  # with the number of streams that share it
@@ -102,7 +104,7 @@ class UploadSessions:
         keep: Callable[[Sequence[ReceivedFile]], Awaitable[None]],
         recorded: Callable[[str], Awaitable[ReceivedFile | None]],
     ) -> FileReceiver:
-        storer = FileStorer(self._store, self._threads, dataset_id, inventory, self._memory, recorded)
+        storer = FileStorer(self._store, self._threads, self._small, dataset_id, inventory, self._memory, recorded)
         return FileReceiver(storer, self._memory, self._limits.archives, keep)
 
     async def _recorded(self, dataset_id: str, path: str) -> ReceivedFile | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,14 +13,14 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from storage.objects.errors import InvalidKey, StoreUnavailable
+from storage.objects.errors import InvalidKey, ObjectStoreError, StoreUnavailable
 from storage.objects.s3_calls import S3Calls
 from storage.objects.s3_errors import translated
 from storage.objects.s3_reader import S3Reader
 from storage.objects.s3_settings import S3Settings
 from storage.objects.s3_writer import DIGEST_METADATA, S3ObjectWriter
 from storage.objects.saving import save_verified
-from storage.objects.store import DEFAULT_CHUNK_BYTES, ObjectInfo
+from storage.objects.store import DEFAULT_CHUNK_BYTES, NewObject, ObjectInfo
 from storage.objects.validity import key_objection
 
 LEFTOVER_SECONDS = 24 * 3600
@@ -33,6 +33,8 @@ class S3ObjectStore:
 
     Raises StoreUnavailable when the bucket cannot be used. Bytes are verified here: servers differ in what they check.
     """
+
+    objects_together = 1
 
     def __init__(self, bucket: str, prefix: str, settings: S3Settings) -> None:
         """``prefix`` is empty or ends in ``/``."""
@@ -64,6 +66,10 @@ class S3ObjectStore:
         with self.writer(key, size_bytes=len(data)) as writer:
             writer.write(data)
             return writer.commit()
+
+    def put_many(self, objects: Sequence[NewObject]) -> list[ObjectInfo | ObjectStoreError]:
+        """Store small objects, one after the other; see ``ObjectStore.put_many``."""
+        return [self._put_one(item) for item in objects]
 
     def put_file(self, key: str, path: Path, *, sha256: str) -> ObjectInfo:
         """Store a local file; see ``ObjectStore.put_file``. Raises OSError when the file cannot be read."""
@@ -142,6 +148,14 @@ class S3ObjectStore:
                         )
                         swept += 1
         return swept
+
+    def _put_one(self, item: NewObject) -> ObjectInfo | ObjectStoreError:
+        try:
+            with self.writer(item.key, size_bytes=len(item.data), sha256=item.sha256 or None) as writer:
+                writer.write(item.data)
+                return writer.commit()
+        except ObjectStoreError as error:
+            return error
 
     def _reader(self, key: str) -> S3Reader:
         return S3Reader(self._calls, key, self._name(key), self._settings.s3_attempts)

@@ -8,6 +8,7 @@ import stat
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 
 import zstandard
@@ -16,6 +17,7 @@ from tests.gateway.datasets.pictures import chunks, header
 from visionmesh.v1 import dataset_pb2
 
 Files = Mapping[str, bytes]
+MIB = 1 << 20
 
 
 def tar(files: Files, *others: tarfile.TarInfo, format: int = tarfile.PAX_FORMAT) -> bytes:
@@ -29,6 +31,13 @@ def tar(files: Files, *others: tarfile.TarInfo, format: int = tarfile.PAX_FORMAT
         for info in others:
             archive.addfile(info)
     return packed.getvalue()
+
+
+def entry(kind: bytes, name: str, target: str = "") -> tarfile.TarInfo:
+    """An entry that is no file, for example a link."""
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
 
 
 def tar_gz(files: Files, *others: tarfile.TarInfo) -> bytes:
@@ -116,3 +125,24 @@ def archive_whole(
     yield dataset_pb2.UploadDatasetRequest(spec=spec)
     yield dataset_pb2.UploadDatasetRequest(header=archive_header(path, packed))
     yield from (dataset_pb2.UploadDatasetRequest(chunk=chunk) for chunk in chunks(packed))
+
+
+def zeros(gigabytes: int, wbits: int, first: bytes = b"") -> Iterator[bytes]:
+    """So many gigabytes of zeros after ``first``, compressed a thousandfold."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, wbits)
+    yield packer.compress(first) + packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(bytes(10 * MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
+    # After a full flush a block depends on nothing before it.
+    for _ in range(100 * gigabytes):
+        yield block
+
+
+def bomb(name: str) -> Iterator[bytes]:
+    """Ten gigabytes in ten megabytes."""
+    if name.endswith(".zip"):
+        yield struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, 8, 8, 0, 0, 0, 0, 0, 4, 0) + b"bomb"
+        yield from zeros(10, -15)
+    else:
+        info = tarfile.TarInfo("bomb")
+        info.size = 10 << 30
+        yield from zeros(10, 31, info.tobuf(tarfile.GNU_FORMAT))

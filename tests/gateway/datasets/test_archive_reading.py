@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import struct
 import tarfile
-import zlib
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +12,7 @@ import zstandard
 from gateway.datasets.archives.reading import files_of
 from gateway.datasets.archives.rules import RATIO_FREE_BYTES, ArchiveError, ArchiveLimits
 from gateway.datasets.files import FileAnnouncement
-from tests.gateway.datasets.archives import tar, zipped
+from tests.gateway.datasets.archives import bomb, tar, zipped
 from tests.gateway.datasets.pictures import chunks
 
 MIB = 1 << 20
@@ -31,27 +29,6 @@ def read(name: str, packed: Iterator[bytes], limits: ArchiveLimits | None = None
         elif isinstance(part, bytes):
             files[path] += part
     return {path: bytes(data) for path, data in files.items()}
-
-
-def zeros(gigabytes: int, wbits: int, first: bytes = b"") -> Iterator[bytes]:
-    """So many gigabytes of zeros after ``first``, compressed a thousandfold."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, wbits)
-    yield packer.compress(first) + packer.flush(zlib.Z_FULL_FLUSH)
-    block = packer.compress(bytes(10 * MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
-    # After a full flush a block depends on nothing before it.
-    for _ in range(100 * gigabytes):
-        yield block
-
-
-def bomb(name: str) -> Iterator[bytes]:
-    """Ten gigabytes in ten megabytes."""
-    if name.endswith(".zip"):
-        yield struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, 8, 8, 0, 0, 0, 0, 0, 4, 0) + b"bomb"
-        yield from zeros(10, -15)
-    else:
-        info = tarfile.TarInfo("bomb")
-        info.size = 10 << 30
-        yield from zeros(10, 31, info.tobuf(tarfile.GNU_FORMAT))
 
 
 @pytest.mark.parametrize("name", ["bomb.zip", "bomb.tar.gz"])

@@ -18,7 +18,7 @@ from storage.objects import keys
 from storage.objects.local import LocalObjectStore
 from tests.gateway.calls import told_why
 from tests.gateway.datasets import archives
-from tests.gateway.datasets.archives import KINDS, archive_header, archive_to, archive_whole, tar, tar_gz, zipped
+from tests.gateway.datasets.archives import KINDS, archive_header, archive_to, archive_whole, entry, tar, tar_gz, zipped
 from tests.gateway.datasets.conftest import LIMITS, Client, refusal
 from tests.gateway.datasets.pictures import chunks, pets, picture, spec
 from visionmesh.errors import VisionMeshError
@@ -102,7 +102,7 @@ async def test_folders_and_what_desktops_leave_are_passed_over_and_archives_in_a
     clutter = {"__MACOSX/a/._1.png": b"x", ".DS_Store": b"x", "a/.DS_Store": b"x", "a/._1.png": b"x"}
     for name, packed in {
         "x.zip": zipped({"a/": b"", **clutter, "a/1.png": b"1", "a/inner.zip": inner}),
-        "x.tar": tar({**clutter, "./a/1.png": b"1", "./a/inner.zip": inner}, _entry(tarfile.DIRTYPE, "./a")),
+        "x.tar": tar({**clutter, "./a/1.png": b"1", "./a/inner.zip": inner}, entry(tarfile.DIRTYPE, "./a")),
     }.items():
         dataset = await ada.create()
         assert [file.path for file in await ada.send(archive_to(dataset.id, name, packed))] == [
@@ -119,12 +119,6 @@ async def test_files_and_archives_share_a_stream(ada: Client) -> None:
     messages = [*archive_to(dataset.id, "x.zip", packed), Message(header=plain), Message(chunk=packed)]
     messages += [*archive_to(dataset.id, "c/x.zip", packed)][1:]
     assert [file.path for file in await ada.send(messages)] == ["b.txt", "a.zip", "c/b.txt"]
-
-
-def _entry(kind: bytes, name: str, target: str = "") -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, target
-    return info
 
 
 NAMES = {
@@ -169,12 +163,12 @@ async def test_a_name_with_a_nul_is_refused(ada: Client, store: LocalObjectStore
 @pytest.mark.parametrize(
     ("packed", "what"),
     [
-        (tar({}, _entry(tarfile.SYMTYPE, "evil", "/etc/passwd")), "symbolic link"),
-        (tar({"a": b"x"}, _entry(tarfile.LNKTYPE, "evil", "a")), "hard link"),
-        (tar({}, _entry(tarfile.CHRTYPE, "evil")), "device"),
-        (tar({}, _entry(tarfile.BLKTYPE, "evil")), "device"),
-        (tar({}, _entry(tarfile.FIFOTYPE, "evil")), "pipe"),
-        (tar({}, _entry(b"Z", "evil")), "neither a file nor a folder"),
+        (tar({}, entry(tarfile.SYMTYPE, "evil", "/etc/passwd")), "symbolic link"),
+        (tar({"a": b"x"}, entry(tarfile.LNKTYPE, "evil", "a")), "hard link"),
+        (tar({}, entry(tarfile.CHRTYPE, "evil")), "device"),
+        (tar({}, entry(tarfile.BLKTYPE, "evil")), "device"),
+        (tar({}, entry(tarfile.FIFOTYPE, "evil")), "pipe"),
+        (tar({}, entry(b"Z", "evil")), "neither a file nor a folder"),
         (zipped({"a": b"x", "evil": b"/etc/passwd"}, modes={"evil": stat.S_IFLNK}), "symbolic link"),
         (zipped({"evil": b""}, modes={"evil": stat.S_IFCHR}), "neither a file nor a folder"),
         (archives.encrypted({"evil": bytes(100)}), "encrypted"),

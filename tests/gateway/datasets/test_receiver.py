@@ -14,6 +14,7 @@ from gateway.datasets.archives.rules import ArchiveLimits
 from gateway.datasets.files import FileAnnouncement, Part, ReceivedFile
 from gateway.datasets.inventory import Inventory, UploadLimits
 from gateway.datasets.memory import MemoryBudget
+from gateway.datasets.small_files import SmallFiles
 from gateway.datasets.storing import FileStorer
 from gateway.datasets.uploads import FILES_IN_FLIGHT, FileReceiver
 from rpc.errors import DomainError
@@ -34,7 +35,9 @@ class Place:
         self.groups: list[int] = []
         self.recorded_elsewhere: set[str] = set()
         memory = MemoryBudget(1 << 20)
-        storer = FileStorer(self.store, threads, "ds_1", self.inventory, memory, self._recorded)
+        storer = FileStorer(
+            self.store, threads, SmallFiles(self.store, threads), "ds_1", self.inventory, memory, self._recorded
+        )
         self.receiver = FileReceiver(storer, memory, ArchiveLimits(), self._keep)
 
     def objects(self) -> list[str]:
