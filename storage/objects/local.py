@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, MutableSequence, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -171,7 +171,7 @@ class LocalObjectStore:
             raise InvalidKey(key, "leads through a symbolic link")
         return path
 
-    def _place_one(self, temporary: Path, key: str, placed: list[Path]) -> None:
+    def _place_one(self, temporary: Path, key: str, placed: MutableSequence[Path]) -> None:
         placed.append(self._move(temporary, key))
 
     def _move(self, temporary: Path, key: str) -> Path:
