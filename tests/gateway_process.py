@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -83,6 +84,12 @@ class GatewayProcess:
         found = re.search(r"VmHWM:\s+(\d+) kB", status)
         assert found is not None
         return int(found[1]) << 10
+
+    def limit_file_size(self, size_bytes: int | None) -> None:
+        """Let no file of it grow beyond so much, as a full disk would; None lifts the limit."""
+        assert self._process is not None
+        soft = size_bytes if size_bytes is not None else resource.RLIM_INFINITY
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
 
     def __enter__(self) -> Self:
         self.start()

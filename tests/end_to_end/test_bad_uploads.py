@@ -68,7 +68,7 @@ def test_a_path_that_leads_elsewhere(raw: Raw, client: Client, empty: dataset_pb
             partial(upload, [*GOOD, *file(path, BYTES)]), Code.INVALID_ARGUMENT, "INVALID_REQUEST", "header.path"
         )
         assert PATHS[path] in error.violations[0].description
-        assert repr(path) in error.violations[0].description
+        assert repr(path[:200])[:-1] in error.violations[0].description
     # What came whole before it stays where the dataset stays.
     assert paths(client, empty.id) == ["train/0/good.png"]
 
