@@ -18,6 +18,8 @@ from storage.objects.store import NewObject, ObjectInfo, ObjectStore, ObjectWrit
 from visionmesh.errors import Violation
 
 FLUSH_BYTES = 1 << 20
+# What a writer keeps at most of a file that is all there: its last part. Parts under way count for themselves.
+WRITER_BYTES = 8 << 20
 
 
 class Incoming(Protocol):
@@ -31,6 +33,11 @@ class Incoming(Protocol):
     @property
     def complete(self) -> bool:
         """Whether as many bytes came as were announced."""
+        ...
+
+    @property
+    def held_bytes(self) -> int:
+        """How much of it lies in memory, at most, until it is stored."""
         ...
 
     async def take(self, chunk: bytes) -> None:
@@ -70,6 +77,10 @@ class IncomingFile:
     @property
     def complete(self) -> bool:
         return self._arrival.complete
+
+    @property
+    def held_bytes(self) -> int:
+        return len(self._buffer) if self._writer is None else min(self._arrival.received, WRITER_BYTES)
 
     async def take(self, chunk: bytes) -> None:
         self._arrival.count(chunk)
@@ -127,6 +138,10 @@ class RepeatedFile:
     @property
     def complete(self) -> bool:
         return self._arrival.complete
+
+    @property
+    def held_bytes(self) -> int:
+        return 0
 
     async def take(self, chunk: bytes) -> None:
         self._arrival.count(chunk)

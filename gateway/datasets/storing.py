@@ -18,9 +18,6 @@ from rpc.errors import DomainError
 from storage.objects import keys
 from storage.objects.store import ObjectStore
 
-# What a store keeps at most of a file that is all there: its last part, and the parts under way count for themselves.
-HELD_BYTES = 8 << 20
-
 
 @dataclass(frozen=True)
 class StoredFile:

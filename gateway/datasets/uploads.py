@@ -13,7 +13,7 @@ from gateway.datasets.errors import file_mismatch
 from gateway.datasets.files import END_OF_FILE, FileAnnouncement, Part, ReceivedFile
 from gateway.datasets.incoming import Incoming
 from gateway.datasets.memory import MemoryBudget
-from gateway.datasets.storing import HELD_BYTES, FileStorer, StoredFile
+from gateway.datasets.storing import FileStorer, StoredFile
 from gateway.datasets.waiting import run_to_end
 from rpc.errors import invalid_request
 from storage.database.errors import FileExists
@@ -98,7 +98,7 @@ class FileReceiver:
                             raise _stray_chunk(last, part)
                     if current is not None and last is not None and _is_whole(current, last, part):
                         await slots.acquire()
-                        self._start_storing(current, await self._memory.take(_held_bytes(last)), queue)
+                        self._start_storing(current, await self._memory.take(current.held_bytes), queue)
                         current = None
             if current is not None:
                 raise current.cut_short("the stream ended in the middle of the file")
@@ -191,10 +191,6 @@ async def _in_order(tasks: Collection[Storing]) -> tuple[list[StoredFile], BaseE
 def _is_whole(incoming: Incoming, announced: FileAnnouncement, part: Part) -> bool:
     """Whether the file is all there with this part: what an archive holds says where it ends."""
     return part is END_OF_FILE if announced.archive else incoming.complete
-
-
-def _held_bytes(announced: FileAnnouncement) -> int:
-    return HELD_BYTES if announced.size_bytes is None else min(announced.size_bytes, HELD_BYTES)
 
 
 def _stray_chunk(last: FileAnnouncement | None, chunk: bytes) -> Exception:
