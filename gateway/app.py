@@ -10,6 +10,7 @@ import structlog
 from gateway.access import AuthInterceptor
 from gateway.allocator import return_large_blocks
 from gateway.datasets.archives.rules import ArchiveLimits
+from gateway.datasets.import_rules import ImportRules
 from gateway.datasets.inventory import UploadLimits
 from gateway.datasets.service import DatasetService
 from gateway.datasets.servicer import DatasetServicer
@@ -125,10 +126,19 @@ class Gateway:
             max_image_pixels=settings.max_image_pixels,
             limits=_upload_limits(settings),
             abandoned_upload_hours=settings.upload_abandon_hours,
+            max_message_bytes=settings.max_message_bytes,
+            upload_url_seconds=settings.upload_url_seconds,
+            import_rules=ImportRules(settings.import_sources, settings.object_store, settings),
         )
         jobs = JobService(log, self._fleet, self._telemetry, self._dispatcher.wake)
         watcher = Watcher(database, self._live, settings.heartbeat_seconds)
-        self._inference = InferenceService(database, self._fleet, store, max_image_bytes=settings.max_message_bytes)
+        self._inference = InferenceService(
+            database,
+            self._fleet,
+            store,
+            trained=log.kept_reads(),
+            max_image_bytes=settings.max_message_bytes,
+        )
         self._public = self._public_server(
             RegistryServicer(RegistryService(self._fleet)),
             DatasetServicer(self._datasets),

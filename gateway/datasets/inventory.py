@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from gateway.datasets.archives.rules import ArchiveLimits
@@ -35,10 +35,6 @@ class Inventory:
         for path, size_bytes in files:
             self._add(path, size_bytes)
 
-    def __contains__(self, path: str) -> bool:
-        """Whether a file has the path, stored or being stored."""
-        return path in self._sizes
-
     def claim(self, path: str, size_bytes: int) -> None:
         """Take a path for a file that begins to arrive.
 
@@ -47,20 +43,25 @@ class Inventory:
         """
         if path in self._sizes:
             raise file_exists(path)
-        if wrong := self._path_objection(path):
-            raise invalid_request([Violation("header.path", f"{path!r} {wrong}")])
-        if len(self._sizes) >= self._limits.max_files:
-            wrong = f"the dataset holds {self._limits.max_files} files, as many as are allowed"
-            raise _over("header.path", path, wrong, f"max_dataset_files {self._limits.max_files}")
-        self._check_size(path, size_bytes, size_bytes)
+        for where, said, limit in self._objections(path, size_bytes):
+            raise _refused(where, said, limit)
         self._add(path, size_bytes)
 
     def grow(self, path: str, size_bytes: int) -> None:
         """A file of a claimed path turns out to be larger by so much. Raises INVALID_REQUEST beyond a limit."""
         size = self._sizes[path] + size_bytes
-        self._check_size(path, size, size_bytes)
+        for where, said, limit in self._size_objections(path, size, size_bytes):
+            raise _refused(where, said, limit)
         self._sizes[path] = size
         self._total += size_bytes
+
+    def holds(self, path: str) -> bool:
+        """Whether a file has the path, stored or being stored."""
+        return path in self._sizes
+
+    def objections(self, path: str, size_bytes: int) -> list[tuple[str, str]]:
+        """What speaks against a new file, as (``path`` or ``size_bytes``, words that name the file)."""
+        return [(where, said) for where, said, _ in self._objections(path, size_bytes)]
 
     def release(self, path: str) -> None:
         """Give a claimed path back: its file did not arrive."""
@@ -80,20 +81,31 @@ class Inventory:
                 return f"lies in {folder!r}, which is a file of this dataset"
         return ""
 
-    def _check_size(self, path: str, size_bytes: int, more_bytes: int) -> None:
-        """Refuse a file of this size, which adds so much to the dataset, where it passes a limit."""
+    def _objections(self, path: str, size_bytes: int) -> Iterator[tuple[str, str, str]]:
+        """Also with the limit that would be passed, empty where none is."""
+        if wrong := self._path_objection(path):
+            yield "path", f"{path!r} {wrong}", ""
+        most = self._limits.max_files
+        if len(self._sizes) >= most:
+            said = f"of {path!r}: the dataset holds {most} files, as many as are allowed"
+            yield "path", said, f"max_dataset_files {most}"
+        yield from self._size_objections(path, size_bytes, size_bytes)
+
+    def _size_objections(self, path: str, size_bytes: int, more_bytes: int) -> Iterator[tuple[str, str, str]]:
+        """Against a file of this size, which adds so much to the dataset."""
         limits = self._limits
         if size_bytes > limits.max_file_bytes:
-            wrong = f"{size_bytes} bytes; a file may have at most {limits.max_file_bytes}"
-            raise _over("header.size_bytes", path, wrong, f"max_file_bytes {limits.max_file_bytes}")
-        if self._total + more_bytes > limits.max_dataset_bytes:
-            wrong = f"the dataset would pass the {limits.max_dataset_bytes} bytes that are allowed"
-            raise _over("header.size_bytes", path, wrong, f"max_dataset_bytes {limits.max_dataset_bytes}")
+            said = f"of {path!r}: {size_bytes} bytes; a file may have at most {limits.max_file_bytes}"
+            yield "size_bytes", said, f"max_file_bytes {limits.max_file_bytes}"
+        elif self._total + more_bytes > limits.max_dataset_bytes:
+            said = f"of {path!r}: the dataset would pass the {limits.max_dataset_bytes} bytes that are allowed"
+            yield "size_bytes", said, f"max_dataset_bytes {limits.max_dataset_bytes}"
 
 
-def _over(field: str, path: str, wrong: str, limit: str) -> DomainError:
-    error = invalid_request([Violation(field, f"of {path!r}: {wrong}")])
-    error.metadata["limit"] = limit
+def _refused(where: str, said: str, limit: str) -> DomainError:
+    error = invalid_request([Violation(f"header.{where}", said)])
+    if limit:
+        error.metadata["limit"] = limit
     return error
 
 

@@ -59,7 +59,7 @@ class FileStorer:
         self._current = announced
         if not announced.archive:
             announced = checked(announced)
-        elif announced.path in self._inventory:
+        elif self._inventory.holds(announced.path):
             earlier = on_its_way(announced.path)
 
             async def held() -> ReceivedFile | None:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import grpc
 
 from visionmesh.calls.connection import PAGE_SIZE, pages
+from visionmesh.calls.direct_upload import DirectUploadCalls
 from visionmesh.calls.folder import Folder, scan
 from visionmesh.calls.following import STREAM_SECONDS, Backoff, Patience
 from visionmesh.calls.upload_rounds import UploadRounds
-from visionmesh.calls.uploading import OnProgress, ProgressCounter, UploadCalls
+from visionmesh.calls.uploading import OnProgress, ProgressCounter
 from visionmesh.errors import VisionMeshError
 from visionmesh.v1 import dataset_pb2
 
@@ -20,7 +21,7 @@ DEFAULT_STREAMS = 4
 ENDED = frozenset({dataset_pb2.DATASET_STATE_READY, dataset_pb2.DATASET_STATE_FAILED})
 
 
-class DatasetCalls(UploadCalls):
+class DatasetCalls(DirectUploadCalls):
     """Calls of ``DatasetService``."""
 
     def create_dataset(self, spec: dataset_pb2.DatasetSpec, *, request_id: str = "") -> dataset_pb2.Dataset:
@@ -44,6 +45,7 @@ class DatasetCalls(UploadCalls):
         resume: str = "",
         one_stream: bool = False,
         streams: int = DEFAULT_STREAMS,
+        direct: bool = False,
         on_created: Callable[[dataset_pb2.Dataset], None] | None = None,
         patience: Patience | None = None,
     ) -> dataset_pb2.Dataset:
@@ -55,6 +57,7 @@ class DatasetCalls(UploadCalls):
         announced by ``on_created``, or into the one that ``resume`` names, of which only what is missing is sent. After
         a break the upload goes on by itself, until nothing gets through for as long as ``patience`` lasts.
         ``one_stream`` uploads by ``UploadDataset`` instead: fewer calls, but nothing remains of an upload that breaks.
+        ``direct`` sends the files past the gateway, straight to its object store; that must be an S3 one.
         Raises ``FolderError``, ``OSError`` for a file that cannot be read, or ``VisionMeshError``.
         """
         folder = path if isinstance(path, Folder) else scan(path)
@@ -69,9 +72,11 @@ class DatasetCalls(UploadCalls):
             val_fraction=val_fraction,
             split_seed=seed,
         )
+        if direct and folder.is_archive:
+            raise ValueError("an archive is unpacked by the gateway, so it cannot go past it")
         if one_stream:
-            if resume:
-                raise ValueError("an upload in one stream cannot be resumed")
+            if resume or direct:
+                raise ValueError("an upload in one stream cannot be resumed, nor go past the gateway")
             return self._send_dataset(spec, folder.files, counter)
         patience = patience or Patience()
         if resume:
@@ -80,6 +85,9 @@ class DatasetCalls(UploadCalls):
             dataset = self._create_surely(spec, patience)
             if on_created is not None:
                 on_created(dataset)
+        if direct:
+            self._send_directly(dataset.id, folder.files, counter, patience)
+            return self._finalize_surely(dataset.id, patience)
         rounds = UploadRounds(
             folder,
             lambda files, stored, calls: self._send_files(dataset.id, files, counter, stored, calls),
@@ -205,6 +213,51 @@ class DatasetCalls(UploadCalls):
             return answer.problems, answer.next_page_token
 
         return pages(fetch)
+
+    def update_dataset(
+        self,
+        dataset_id: str,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        visibility: dataset_pb2.Visibility | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> dataset_pb2.Dataset:
+        """Change what is given; the rest stays. Gives the dataset as it is now."""
+        request = dataset_pb2.UpdateDatasetRequest(
+            dataset_id=dataset_id,
+            dataset=dataset_pb2.DatasetSpec(name=name, description=description, visibility=visibility, tags=tags),
+        )
+        given = {"name": name, "description": description, "visibility": visibility, "tags": tags}
+        request.update_mask.paths.extend(path for path, value in given.items() if value is not None)
+        return self._unary(self._datasets.UpdateDataset, request).dataset
+
+    def dataset_preview(
+        self,
+        dataset_id: str,
+        path: str = "",
+        *,
+        encoding: dataset_pb2.PreviewEncoding = dataset_pb2.PREVIEW_ENCODING_JPEG,
+        max_side: int = 0,
+        image_count: int = 0,
+        split: str = "",
+        class_name: str = "",
+        seed: int = 0,
+        without_annotations: bool = False,
+    ) -> dataset_pb2.GetDatasetPreviewResponse:
+        """A picture of the image ``path``, or of several images without one; 0 takes what the server thinks best."""
+        request = dataset_pb2.GetDatasetPreviewRequest(
+            dataset_id=dataset_id,
+            path=path,
+            encoding=encoding,
+            max_side=max_side,
+            image_count=image_count,
+            split=split,
+            class_name=class_name,
+            seed=seed,
+            without_annotations=without_annotations,
+        )
+        return self._unary(self._datasets.GetDatasetPreview, request)
 
     def delete_dataset(self, dataset_id: str) -> None:
         """Delete a dataset and its objects."""
