@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.datasets.errors import file_mismatch
-from gateway.datasets.files import FileAnnouncement
+from gateway.datasets.files import UNKNOWN_SIZE, FileAnnouncement
 from rpc.errors import invalid_request
 from storage.objects.digest import is_sha256
 from storage.objects.paths import InvalidPath, normalize
@@ -33,7 +33,7 @@ class Arrival:
             wrong = f"of {self._announced.path!r}: {len(chunk)} bytes; a chunk may have at most {MAX_CHUNK_BYTES}"
             raise invalid_request([Violation("chunk", wrong)])
         self.received += len(chunk)
-        if self._announced.size_bytes is not None and self.received > self._announced.size_bytes:
+        if self._announced.size_bytes != UNKNOWN_SIZE and self.received > self._announced.size_bytes:
             raise self.cut_short("it is longer than announced")
 
     def cut_short(self, story: str) -> Exception:
@@ -50,7 +50,7 @@ def checked(announced: FileAnnouncement) -> FileAnnouncement:
         path = normalize(path)
     except InvalidPath as error:
         violations.append(Violation("header.path", str(error)))
-    if announced.size_bytes is not None and announced.size_bytes < 0:
+    if announced.size_bytes < 0:
         violations.append(Violation("header.size_bytes", f"of {path!r}: must not be negative: {announced.size_bytes}"))
     if sha256 and not is_sha256(sha256):
         violations.append(Violation("header.sha256", f"of {path!r}: must be 64 hexadecimal digits, or empty"))

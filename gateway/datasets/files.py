@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+UNKNOWN_SIZE = -1
+
 
 @dataclass(frozen=True)
 class FileAnnouncement:
     """A file that follows; an empty ``sha256`` is not checked.
 
     ``unpack``: it is an archive whose files are wanted. Of a file in an archive, ``archive`` is the archive's path;
-    its size may be unknown (None), and END_OF_FILE ends it.
+    its size may be UNKNOWN_SIZE, and END_OF_FILE ends it.
     """
 
     path: str
-    size_bytes: int | None
+    size_bytes: int
     sha256: str
     unpack: bool = False
     archive: str = ""

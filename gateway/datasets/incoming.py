@@ -9,7 +9,7 @@ from typing import Protocol
 
 from gateway.datasets.announced import Arrival
 from gateway.datasets.errors import file_exists, file_mismatch
-from gateway.datasets.files import FileAnnouncement, ReceivedFile
+from gateway.datasets.files import UNKNOWN_SIZE, FileAnnouncement, ReceivedFile
 from gateway.datasets.small_files import SmallFiles
 from gateway.datasets.waiting import in_thread
 from rpc.errors import invalid_request
@@ -110,9 +110,9 @@ class IncomingFile:
 
     def _write(self) -> ObjectWriter:
         if self._writer is None:
-            self._writer = self._store.writer(
-                self._key, size_bytes=self._announced.size_bytes, sha256=self._announced.sha256 or None
-            )
+            size = self._announced.size_bytes
+            known = size if size != UNKNOWN_SIZE else None
+            self._writer = self._store.writer(self._key, size_bytes=known, sha256=self._announced.sha256 or None)
         self._writer.write(bytes(self._buffer))
         self._buffer.clear()
         return self._writer

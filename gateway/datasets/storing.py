@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gateway.datasets.announced import checked
 from gateway.datasets.errors import bad_archive
-from gateway.datasets.files import FileAnnouncement, ReceivedFile
+from gateway.datasets.files import UNKNOWN_SIZE, FileAnnouncement, ReceivedFile
 from gateway.datasets.incoming import Incoming, IncomingFile, RepeatedFile
 from gateway.datasets.inventory import Inventory
 from gateway.datasets.memory import MemoryBudget
@@ -67,14 +67,14 @@ class FileStorer:
 
             return RepeatedFile(announced, held)
         try:
-            self._inventory.claim(announced.path, announced.size_bytes or 0)
+            self._inventory.claim(announced.path, max(announced.size_bytes, 0))
         except DomainError as error:
             raise self._of_archive(error) from error
         return IncomingFile(self._store, self._threads, self._small, self._key(announced.path), announced)
 
     def grow(self, incoming: Incoming, size_bytes: int) -> None:
         """So many bytes more came of a file. Raises BAD_ARCHIVE for one of unknown size that passes a limit."""
-        if self._current.size_bytes is None and isinstance(incoming, IncomingFile):
+        if self._current.size_bytes == UNKNOWN_SIZE and isinstance(incoming, IncomingFile):
             try:
                 self._inventory.grow(incoming.path, size_bytes)
             except DomainError as error:

@@ -197,7 +197,6 @@ def _stray_chunk(last: FileAnnouncement | None, chunk: bytes) -> Exception:
     """Bytes that belong to no file: too many for the last one, or sent before the first header."""
     if last is None:
         return invalid_request([Violation("chunk", "came before any header; send the file's header first")])
-    size = last.size_bytes or 0
-    expected, received = str(size), str(size + len(chunk))
+    expected, received = str(last.size_bytes), str(last.size_bytes + len(chunk))
     story = "more bytes came after it was complete; it stays as it was acknowledged"
     return file_mismatch(last.path, "size_bytes", expected, received, story)

@@ -50,11 +50,7 @@ class LocalObjectStore:
         """Begin an object; see ``ObjectStore.writer``."""
         self._path(key)
         temporary = self._incoming / uuid4().hex
-
-        def place() -> None:
-            self._sync_folders([self._move(temporary, key)])
-
-        return LocalObjectWriter(key, temporary, place, size_bytes, sha256)
+        return LocalObjectWriter(key, temporary, lambda: self._place(temporary, key), size_bytes, sha256)
 
     def put(self, key: str, data: bytes) -> ObjectInfo:
         """Store bytes; see ``ObjectStore.put``."""
@@ -209,6 +205,9 @@ class LocalObjectStore:
         if os.path.realpath(path) != str(path):
             raise InvalidKey(key, "leads through a symbolic link")
         return path
+
+    def _place(self, temporary: Path, key: str) -> None:
+        self._sync_folders([self._move(temporary, key)])
 
     def _place_one(self, temporary: Path, key: str, placed: MutableSequence[Path]) -> None:
         placed.append(self._move(temporary, key))

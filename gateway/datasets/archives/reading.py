@@ -12,7 +12,7 @@ import zstandard
 from gateway.datasets.archives.rules import ArchiveError, ArchiveLimits, Gauge, place, shown
 from gateway.datasets.archives.tar import PIECE_BYTES, TarEntry, TarReader
 from gateway.datasets.archives.zip import ZipEntry, zip_entries
-from gateway.datasets.files import END_OF_FILE, FileAnnouncement, Part
+from gateway.datasets.files import END_OF_FILE, UNKNOWN_SIZE, FileAnnouncement, Part
 
 # Endings of the names of archives, as a client may give them.
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst")
@@ -37,7 +37,9 @@ def files_of(path: str, chunks: Iterator[bytes], limits: ArchiveLimits) -> Itera
         where = place(entry.name, folder, limits)
         if where is not None:
             files += 1
-            yield FileAnnouncement(where, entry.size_bytes, "", archive=path)
+            yield FileAnnouncement(
+                where, UNKNOWN_SIZE if entry.size_bytes is None else entry.size_bytes, "", archive=path
+            )
         for piece in entry.content:
             if isinstance(entry, ZipEntry):
                 gauge.unpacked(len(piece), shown(entry.name))
