@@ -64,7 +64,7 @@ class GatewaySettings(MeshTokenSettings, S3Settings):
         200.0, ge=1, allow_inf_nan=False, description="Most bytes that one packed byte may become, beyond 64 MiB."
     )
     upload_memory_bytes: int = Field(
-        24 << 20, ge=1, description="Whole files of all uploads in memory on their way to the store, in bytes."
+        16 << 20, ge=1, description="Whole files of all uploads in memory on their way to the store, in bytes."
     )
     archive_max_depth: int = Field(32, ge=0, description="Most folders within each other in an archive.")
     trainer_poll_seconds: float = Field(2.0, gt=0, description="How often each trainer is asked how it is.")

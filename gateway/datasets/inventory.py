@@ -19,7 +19,7 @@ class UploadLimits:
     max_files: int = 1_000_000
     max_file_bytes: int = 256 << 20
     max_dataset_bytes: int = 1 << 40
-    memory_bytes: int = 24 << 20
+    memory_bytes: int = 16 << 20
     archives: ArchiveLimits = field(default_factory=ArchiveLimits)
 
 

@@ -26,6 +26,8 @@ from storage.objects.validity import key_objection
 
 LEFTOVER_SECONDS = 24 * 3600
 MAX_NAME_BYTES = 1024
+# Parts of all objects on their way in, in memory; one part may always be.
+PARTS_BYTES = 48 << 20
 _DELETED_AT_ONCE = 1000
 
 
@@ -43,7 +45,8 @@ class S3ObjectStore:
         self._prefix = prefix
         self._settings = settings
         self._threads = ThreadPoolExecutor(settings.s3_transfers, thread_name_prefix="s3")
-        self._slots = BoundedSemaphore(settings.s3_transfers)
+        slots = min(settings.s3_transfers, PARTS_BYTES // settings.s3_part_bytes)
+        self._slots = BoundedSemaphore(max(slots, 1))
         self._client = s3_client(settings)
         self._signer = self._client
         if settings.s3_public_endpoint_url is not None:
