@@ -184,7 +184,8 @@ async def file_parts(
         if payload == "chunk":
             yield request.chunk
         elif payload == "header":
-            yield FileAnnouncement(request.header.path, request.header.size_bytes, request.header.sha256)
+            header = request.header
+            yield FileAnnouncement(header.path, header.size_bytes, header.sha256, unpack=header.unpack)
         elif payload is None:
             raise invalid_request([Violation("payload", "is empty; send a header or a chunk")])
         else:

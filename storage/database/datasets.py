@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, delete, exists, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from storage.database.errors import FileExists, StateChanged
@@ -118,13 +118,13 @@ class DatasetRepository:
             taken = select(DatasetFile.path).where(DatasetFile.dataset_id == dataset_id, DatasetFile.path.in_(paths))
             if (path := self._session.scalar(taken.limit(1))) is not None:
                 raise FileExists(path)
-        self._session.add_all(files)
+        if files:
+            self._session.execute(insert(DatasetFile), [_values(file) for file in files])
         counted = {
             "file_count": Dataset.file_count + len(files),
             "total_size_bytes": Dataset.total_size_bytes + sum(file.size_bytes for file in files),
             "update_time": now(),
         }
-        self._session.flush()
         update_one(self._session, Dataset, Dataset.id == dataset_id, changes=counted)
 
     def list_files(self, dataset_id: str, page_size: int, page_token: str) -> Page[DatasetFile]:
@@ -188,3 +188,15 @@ class DatasetRepository:
 
 def _visible_to(user_id: str) -> ColumnElement[bool]:
     return or_(Dataset.user_id == user_id, Dataset.visibility.in_(SHARED_VISIBILITIES))
+
+
+def _values(file: DatasetFile) -> dict[str, Any]:
+    """The row of a new file, for an insert of many: faster than as many objects of the session."""
+    return {
+        "dataset_id": file.dataset_id,
+        "path": file.path,
+        "size_bytes": file.size_bytes,
+        "sha256": file.sha256,
+        "split": file.split or "",
+        "label": file.label or "",
+    }

@@ -85,6 +85,28 @@ def test_interrupted_upload_says_how_to_go_on(visionmesh: Command, stand_in: Sta
     assert f"visionmesh datasets upload {folder} --resume d1" in refused.err
 
 
+def test_upload_takes_an_archive_and_detects_the_format(visionmesh: Command, stand_in: StandIn, tmp_path: Path) -> None:
+    (tmp_path / "pets.zip").write_bytes(b"packed")
+    done = visionmesh("datasets", "upload", "pets.zip", "--streams", "2")
+    assert done.code == 0, done.err
+    assert "uploaded pets.zip, 6 B" in done.err
+    assert stand_in.datasets.unpacked == ["pets.zip"]
+    assert stand_in.datasets.specs["d1"].format == dataset_pb2.DATASET_FORMAT_UNSPECIFIED
+
+
+def test_upload_that_is_given_up_says_why_and_how_to_go_on(
+    visionmesh: Command, stand_in: StandIn, folder: Path
+) -> None:
+    stand_in.datasets.broken = True
+    done = visionmesh("datasets", "upload", str(folder), "--give-up-after", "0.3")
+    assert done.code == 5
+    assert "SHUTTING_DOWN: The server is draining.; going on in" in done.err
+    assert "given up after 0.3 s in which nothing got through" in done.err
+    assert f"visionmesh datasets upload {folder} --resume d1" in done.err
+    stand_in.datasets.broken = False
+    assert visionmesh("datasets", "upload", str(folder), "--resume", "d1").code == 0
+
+
 def test_datasets_are_listed_shown_and_deleted(visionmesh: Command, stand_in: StandIn, folder: Path) -> None:
     visionmesh("datasets", "upload", str(folder))
     assert "pets" in visionmesh("datasets", "list", "--state", "ready").out
