@@ -43,6 +43,10 @@ class GatewaySettings(MeshTokenSettings, S3Settings):
     )
     max_message_bytes: int = Field(32 << 20, ge=1 << 16, description="Largest message of the public port, in bytes.")
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest image of a dataset, in pixels.")
+    work_folder: Path | None = Field(
+        None,
+        description="Folder for temporary files while datasets are analysed; unset: the system's, such as /tmp.",
+    )
     trainer_poll_seconds: float = Field(2.0, gt=0, description="How often each trainer is asked how it is.")
     trainer_timeout_seconds: float = Field(30.0, gt=0, description="Deadline of calls to a trainer, in seconds.")
     heartbeat_seconds: float = Field(10.0, gt=0, description="Sign of life in an idle watch, in seconds.")

@@ -1,34 +1,35 @@
-"""Runs analyses beside the calls: reads every image in threads, concludes, and records what was found."""
+"""Runs analyses beside the calls: looks at every image in threads, concludes, and records what was found."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import structlog
 from sqlalchemy.orm import Session
 
 from annotations.formats.folders import is_image_path
-from annotations.problems import Problem
-from gateway.datasets.analysis import TASK_TYPES, Outcome, analyse
+from gateway.datasets.analysis import Wanted
 from gateway.datasets.changes import Changes
+from gateway.datasets.concluding import Concluded, conclude
 from gateway.datasets.files import ReceivedFile
-from gateway.datasets.images import inspect_image
+from gateway.datasets.images import Inspector
+from gateway.datasets.inspection import Progress, inspect_images
+from gateway.datasets.recording import record_failed, record_given_up, record_ready
+from gateway.datasets.stored_files import StoredFiles
 from gateway.datasets.waiting import in_thread
+from gateway.work_folder import WorkFolder
 from storage.database.datasets import DatasetRepository
 from storage.database.engine import Database
 from storage.database.errors import DatabaseUnavailable, StateChanged
-from storage.database.tables import Dataset, DatasetProblem
-from storage.objects import keys
 from storage.objects.errors import StoreUnavailable
-from storage.objects.manifest import digest
 from storage.objects.store import ObjectStore
 
 logger = structlog.get_logger(__name__)
 
-PROGRESS_SECONDS = 0.25
 CONCURRENT_ANALYSES = 2
 RETRY_SECONDS = 5.0
 
@@ -36,21 +37,38 @@ RETRY_SECONDS = 5.0
 class Analyzer:
     """Takes datasets from ANALYZING to READY or FAILED.
 
-    An analysis that is cut off, by ``close`` or a kill, leaves its dataset ANALYZING and changes nothing else: it is
-    started again from the beginning. The manifest is in the store before READY is in the database.
+    An analysis that is cut off, by ``close`` or a kill, leaves its dataset ANALYZING and changes nothing else that
+    counts: it is started again from the beginning. Annotations and manifest are in the store before READY is in the
+    database.
     """
 
     def __init__(
-        self, database: Database, store: ObjectStore, changes: Changes, *, max_image_pixels: int, threads: int
+        self,
+        database: Database,
+        store: ObjectStore,
+        changes: Changes,
+        work_folder: Path | None,
+        *,
+        max_image_pixels: int,
+        threads: int,
     ) -> None:
         self._database = database
         self._store = store
         self._changes = changes
+        self._work_folder = work_folder
+        self._work: WorkFolder | None = None
         self._max_image_pixels = max_image_pixels
         self._workers = threads
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="analysis")
+        # Reading annotations takes a thread for long; the images of another dataset need not wait for that.
+        self._readers = ThreadPoolExecutor(CONCURRENT_ANALYSES, thread_name_prefix="annotations")
         self._turns = asyncio.Semaphore(CONCURRENT_ANALYSES)
+        self._stopping = threading.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
+
+    async def open(self) -> None:
+        """Make the folder for temporary files, and remove what a gateway that was killed left. Raises WorkFolderUnusable."""
+        self._work = await in_thread(self._readers, WorkFolder, self._work_folder)
 
     def start(self, dataset_id: str) -> None:
         """Analyse a dataset that is ANALYZING; does nothing when that is under way."""
@@ -61,11 +79,18 @@ class Analyzer:
 
     async def close(self) -> None:
         """Cut the analyses off and wait for their threads."""
+        self._stopping.set()
         tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._shut_down)
+
+    def _shut_down(self) -> None:
+        self._threads.shutdown()
+        self._readers.shutdown()
+        if self._work is not None:
+            self._work.close()
 
     async def _run(self, dataset_id: str) -> None:
         log = logger.bind(dataset_id=dataset_id)
@@ -86,120 +111,43 @@ class Analyzer:
                 return
 
     async def _analyse(self, dataset_id: str) -> None:
-        def load(session: Session) -> tuple[Dataset | None, list[ReceivedFile]]:
+        def load(session: Session) -> tuple[Wanted, list[ReceivedFile]]:
             datasets = DatasetRepository(session)
-            rows = datasets.all_files(dataset_id)
-            return datasets.get(dataset_id), [ReceivedFile(row.path, row.size_bytes, row.sha256) for row in rows]
+            dataset = datasets.get(dataset_id)
+            if dataset is None or dataset.state != "ANALYZING":
+                raise StateChanged(dataset.state if dataset else "")
+            files = [ReceivedFile(*row) for row in datasets.stored_files(dataset_id)]
+            # A format that an earlier analysis detected is none that the caller wants.
+            wanted = "" if dataset.format_detected_from else dataset.format
+            return Wanted(wanted, dataset.val_fraction, dataset.split_seed), files
 
-        dataset, files = await self._database.read(load)
-        if dataset is None or dataset.state != "ANALYZING":
-            raise StateChanged(dataset.state if dataset else "")
-        broken = await self._inspect(dataset_id, files)
-        outcome = await in_thread(
-            self._threads, analyse, dataset.format, files, broken, dataset.val_fraction, dataset.split_seed
-        )
+        wanted, files = await self._database.read(load)
+        assert self._work is not None, "the analyzer is not open"
+        progress = Progress(self._database, self._changes, dataset_id, self._stopping)
+        async with progress.told():
+            concluded = await self._look(dataset_id, wanted, files, progress)
+        outcome = concluded.outcome
         if outcome.errors:
-            await self._record_failed(dataset_id, outcome.failure(), outcome.problems, len(files))
+            await self._database.write(lambda session: record_failed(session, dataset_id, outcome, len(files)))
         else:
-            await self._record_ready(dataset, files, outcome)
+            await self._database.write(lambda session: record_ready(session, dataset_id, concluded, len(files)))
         self._changes.notify(dataset_id)
         logger.info("dataset analysed", dataset_id=dataset_id, files=len(files), problems=len(outcome.problems))
 
-    async def _inspect(self, dataset_id: str, files: Sequence[ReceivedFile]) -> dict[str, Problem]:
-        """The problems of single images, by path."""
-        found: dict[str, Problem] = {}
-        progress = _Progress(self._database, self._changes, dataset_id)
-
-        async def work(queue: Iterator[ReceivedFile]) -> None:
-            for file in queue:
-                if is_image_path(file.path):
-                    problem = await in_thread(
-                        self._threads, inspect_image, self._store, dataset_id, file, self._max_image_pixels
-                    )
-                    if problem is not None:
-                        found[file.path] = problem
-                await progress.advance()
-
-        queue = iter(files)  # shared: each worker takes the next file
-        workers = [asyncio.create_task(work(queue)) for _ in range(self._workers)]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-        return found
-
-    async def _record_ready(self, dataset: Dataset, files: Sequence[ReceivedFile], outcome: Outcome) -> None:
-        data = outcome.manifest(dataset.id, dataset.format, files).to_bytes()
-        await in_thread(self._threads, self._store.put, keys.manifest(dataset.id), data)
-
-        def record(session: Session) -> None:
-            datasets = DatasetRepository(session)
-            datasets.assign_splits(dataset.id, {path: (p.split, p.label) for path, p in outcome.places.items()})
-            datasets.replace_problems(dataset.id, _rows(outcome.problems))
-            changed = datasets.change_state(
-                dataset.id,
-                ("ANALYZING",),
-                "READY",
-                failure=None,
-                class_names=list(outcome.class_names),
-                class_distribution=outcome.distribution,
-                task_types=list(TASK_TYPES),
-                manifest_digest=digest(data),
-                analyzed_files=len(files),
+    async def _look(
+        self, dataset_id: str, wanted: Wanted, files: Sequence[ReceivedFile], progress: Progress
+    ) -> Concluded:
+        assert self._work is not None
+        images = [file for file in files if is_image_path(file.path)]
+        with self._work.scratch() as folder:
+            inspector = Inspector(self._store, dataset_id, self._max_image_pixels, folder)
+            inspected = await inspect_images(self._threads, self._workers, inspector, images, progress)
+            source = StoredFiles(self._store, dataset_id, files, inspected.pictures, progress)
+            return await in_thread(
+                self._readers, conclude, self._store, dataset_id, wanted, files, inspected, source, folder
             )
-            if changed is None:
-                raise StateChanged("")
-
-        await self._database.write(record)
-
-    async def _record_failed(
-        self, dataset_id: str, failure: dict[str, object], problems: Sequence[Problem], analyzed_files: int
-    ) -> None:
-        def record(session: Session) -> None:
-            datasets = DatasetRepository(session)
-            datasets.replace_problems(dataset_id, _rows(problems))
-            changed = datasets.change_state(
-                dataset_id, ("ANALYZING",), "FAILED", failure=failure, analyzed_files=analyzed_files
-            )
-            if changed is None:
-                raise StateChanged("")
-
-        await self._database.write(record)
 
     async def _give_up(self, dataset_id: str) -> None:
         """A bug of ours must not leave the dataset ANALYZING for ever."""
-        message = "The analysis failed inside VisionMesh; its log tells more under this dataset's id. Finalise again."
-        failure: dict[str, object] = {"reason": "INTERNAL", "message": message, "metadata": {"dataset_id": dataset_id}}
-        await self._record_failed(dataset_id, failure, (), 0)
+        await self._database.write(lambda session: record_given_up(session, dataset_id))
         self._changes.notify(dataset_id)
-
-
-class _Progress:
-    """Counts analysed files, and tells of it a few times a second."""
-
-    def __init__(self, database: Database, changes: Changes, dataset_id: str) -> None:
-        self._database = database
-        self._changes = changes
-        self._dataset_id = dataset_id
-        self._done = 0
-        self._told = time.monotonic()
-
-    async def advance(self) -> None:
-        """One more file is done."""
-        self._done += 1
-        if time.monotonic() - self._told < PROGRESS_SECONDS:
-            return
-        self._told, done = time.monotonic(), self._done
-        await self._database.write(
-            lambda session: DatasetRepository(session).update(self._dataset_id, analyzed_files=done)
-        )
-        self._changes.notify(self._dataset_id)
-
-
-def _rows(problems: Sequence[Problem]) -> list[DatasetProblem]:
-    return [
-        DatasetProblem(path=problem.path, kind=problem.kind, severity=problem.severity, message=problem.message)
-        for problem in problems
-    ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
 from gateway.datasets.files import FileAnnouncement, Part, ReceivedFile
 from gateway.datasets.service import PageRequest
@@ -131,7 +132,7 @@ def to_dataset(row: tables.Dataset) -> dataset_pb2.Dataset:
         id=row.id,
         name=row.name,
         description=row.description,
-        format=f"DATASET_FORMAT_{row.format}",
+        format=f"DATASET_FORMAT_{row.format or 'UNSPECIFIED'}",
         visibility=f"VISIBILITY_{row.visibility}",
         project_id=row.project_id,
         user_id=row.user_id,
@@ -152,7 +153,18 @@ def to_dataset(row: tables.Dataset) -> dataset_pb2.Dataset:
         update_time=to_timestamp(row.update_time),
         val_fraction=row.val_fraction,
         split_seed=row.split_seed,
+        format_detected_from=row.format_detected_from,
+        object_count=row.object_count,
     )
+
+
+def to_statistics(found: Mapping[str, Any]) -> dataset_pb2.DatasetStatistics:
+    """What the analysis measured, from what its record keeps."""
+    given = dict(found)
+    objects = {
+        name: dataset_pb2.ObjectDistribution(objects=counts) for name, counts in given.pop("objects", {}).items()
+    }
+    return dataset_pb2.DatasetStatistics(**given, objects=objects)
 
 
 def to_watch_response(row: tables.Dataset) -> dataset_pb2.WatchDatasetResponse:

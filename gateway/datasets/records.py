@@ -26,6 +26,7 @@ def new_record(dataset_id: str, user_id: str, new: NewDataset) -> Dataset:
 
 
 def delete_objects(store: ObjectStore, dataset_id: str) -> None:
-    """Remove the manifest and the files of a dataset. Blocks."""
+    """Remove the manifest, the annotations and the files of a dataset. Blocks."""
     store.delete(keys.manifest(dataset_id))
+    store.delete(keys.dataset_annotations(dataset_id))
     store.delete_prefix(keys.dataset_prefix(dataset_id))

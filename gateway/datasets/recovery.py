@@ -21,6 +21,7 @@ logger = structlog.get_logger(__name__)
 ALL_STATES = ("UPLOADING", "ANALYZING", "READY", "FAILED")
 DATASETS = "datasets/"
 MANIFESTS = "manifests/"
+ANNOTATIONS = "annotations/"
 
 
 async def remove_orphans(database: Database, store: ObjectStore, threads: Executor) -> int:
@@ -70,8 +71,9 @@ def _remove_unrecorded(store: ObjectStore, recorded: Mapping[str, set[str] | Non
         paths = recorded.get(dataset_id)
         if dataset_id not in recorded or (paths is not None and path not in paths):
             doomed.append(info.key)
-    known = {keys.manifest(dataset_id) for dataset_id in recorded}
-    doomed += [info.key for info in store.list(MANIFESTS) if info.key not in known]
+    for prefix, key_of in ((MANIFESTS, keys.manifest), (ANNOTATIONS, keys.dataset_annotations)):
+        known = {key_of(dataset_id) for dataset_id in recorded}
+        doomed += [info.key for info in store.list(prefix) if info.key not in known]
     for key in doomed:
         store.delete(key)
     return len(doomed)

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import structlog
 from google.protobuf.message import Message
@@ -63,8 +65,10 @@ class DatasetService:
         limits: UploadLimits | None = None,
         analysis_threads: int = 0,
         abandoned_upload_hours: float = 24.0,
+        work_folder: Path | None = None,
     ) -> None:
-        """``analysis_threads`` 0: one for each core, at most 4."""
+        """``analysis_threads`` 0: one for each core, at most 4. ``work_folder`` unset: the system's for temporary
+        files."""
         self._database = database
         self._store = store
         self._abandoned_after = timedelta(hours=abandoned_upload_hours)
@@ -72,11 +76,14 @@ class DatasetService:
         self._changes = Changes()
         self._uploads = UploadSessions(database, store, self._changes, self._threads, limits or UploadLimits())
         threads = analysis_threads or min(4, os.cpu_count() or 1)
-        self._analyzer = Analyzer(database, store, self._changes, max_image_pixels=max_image_pixels, threads=threads)
+        self._analyzer = Analyzer(
+            database, store, self._changes, work_folder, max_image_pixels=max_image_pixels, threads=threads
+        )
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take up what a gateway that was killed left, before serving: ``recover``, then sweep now and then."""
+        await self._analyzer.open()
         await self.recover()
         self._sweeper = asyncio.create_task(self._sweep_for_ever())
 
@@ -142,6 +149,14 @@ class DatasetService:
     async def get(self, user_id: str, dataset_id: str) -> Dataset:
         """A dataset that the user may see. Raises DATASET_NOT_FOUND."""
         return await self._database.read(lambda session: _visible(session, user_id, dataset_id))
+
+    async def get_with_statistics(self, user_id: str, dataset_id: str) -> tuple[Dataset, dict[str, Any] | None]:
+        """A dataset that the user may see, and what its analysis measured. Raises DATASET_NOT_FOUND."""
+
+        def work(session: Session) -> tuple[Dataset, dict[str, Any] | None]:
+            return _visible(session, user_id, dataset_id), DatasetRepository(session).statistics(dataset_id)
+
+        return await self._database.read(work)
 
     async def list(self, user_id: str, filters: DatasetFilter, page: PageRequest) -> Page[Dataset]:
         """The datasets that the user may see, newest first. Raises INVALID_REQUEST."""
