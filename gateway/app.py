@@ -121,6 +121,7 @@ class Gateway:
             store,
             max_image_pixels=settings.max_image_pixels,
             abandoned_upload_hours=settings.upload_abandon_hours,
+            analysis_threads=settings.analysis_threads,
             work_folder=settings.work_folder,
         )
         jobs = JobService(log, self._fleet, self._telemetry, self._dispatcher.wake)

@@ -43,6 +43,9 @@ class GatewaySettings(MeshTokenSettings, S3Settings):
     )
     max_message_bytes: int = Field(32 << 20, ge=1 << 16, description="Largest message of the public port, in bytes.")
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest image of a dataset, in pixels.")
+    analysis_threads: int = Field(
+        0, ge=0, le=64, description="Threads that decode images of datasets; 0: one for each processor, at most 4."
+    )
     work_folder: Path | None = Field(
         None,
         description="Folder for temporary files while datasets are analysed; unset: the system's, such as /tmp.",

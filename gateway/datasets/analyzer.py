@@ -67,7 +67,7 @@ class Analyzer:
         self._running: dict[str, asyncio.Task[None]] = {}
 
     async def open(self) -> None:
-        """Make the folder for temporary files, and remove what a gateway that was killed left. Raises WorkFolderUnusable."""
+        """Make the folder for temporary files and remove what killed gateways left. Raises WorkFolderUnusable."""
         self._work = await in_thread(self._readers, WorkFolder, self._work_folder)
 
     def start(self, dataset_id: str) -> None:

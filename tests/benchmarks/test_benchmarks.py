@@ -26,6 +26,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     ("name", "sides"),
     [
         ("unary_rate", {"bare handler", "gateway"}),
+        ("analysis", {"bare loop", "gateway"}),
         ("upload", {"copying, synced", "copying", "gateway", "boto3"}),
     ],
 )
