@@ -84,7 +84,8 @@ def parse(raw: RawObject) -> Parts:
     """The object with its coordinates as numbers. Raises BadObject."""
     box = _listed(raw.box, 4, "its box") if _given(raw.box) else ()
     if box and (box[2] - box[0] < SMALLEST_SIDE or box[3] - box[1] < SMALLEST_SIDE):
-        raise BadObject("empty_box", f"its box has no area ({_told(raw.box)}); the object was left out. Draw it again.")
+        sides = f"{box[2] - box[0]:g} × {box[3] - box[1]:g}"
+        raise BadObject("empty_box", f"its box is {sides} pixels; the object was left out. Draw it again.")
     rotated = _listed(raw.rotated_box, 8, "its rotated box") if _given(raw.rotated_box) else ()
     return Parts(
         category_id=raw.category_id,
