@@ -143,7 +143,8 @@ def _clip(parts: Parts, frame: Frame) -> tuple[AnnotatedObject, bool]:
         polygons=tuple(polygon for polygon in polygons if len(polygon) >= 6 and abs(polygon_area(polygon)) > 0),
         mask=parts.mask,
         keypoints=tuple(_clip_keypoint(point, width, height) for point in parts.keypoints),
-        rotated_box=_clockwise(_clamp(parts.rotated_box, width, height)),
+        # Its corners stay where they are: moved to the edge they would make no rectangle, and another angle.
+        rotated_box=_clockwise(parts.rotated_box),
         crowd=parts.crowd,
     )
     return found, any(_beyond(points, width, height) for points in _all_points(parts))

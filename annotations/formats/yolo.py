@@ -135,8 +135,8 @@ def _names_of_ids(draft: Draft, survey: Survey) -> dict[int, str]:
         raise TooManyClasses(len(survey.class_ids))
     if survey.class_ids:
         said = (
-            "No file names the classes, so they are called after their ids, as class_0. Upload a data.yaml with `names`, "
-            "or a classes.txt."
+            "No file names the classes, so they are called after their ids, as class_0. Upload a data.yaml with "
+            "`names`, or a classes.txt."
         )
         draft.report(Problem("", "class_names_missing", WARNING, said))
     return {class_id: class_name(class_id) for class_id in sorted(survey.class_ids)}

@@ -1,9 +1,9 @@
 """Lines of YOLO's label files: what kind a dataset's are, and what each says.
 
-    class x_center y_center width height                        a box
-    class x_center y_center width height x y (visibility) …     a box with keypoints
-    class x y x y x y …                                         a polygon of three points or more
-    class x y x y x y x y                                       the corners of a rotated box, or a polygon of four points
+    class x_center y_center width height                     a box
+    class x_center y_center width height x y (visibility) …  a box with keypoints
+    class x y x y x y …                                      a polygon of three points or more
+    class x y x y x y x y                                    corners of a rotated box, or a polygon of four points
 
 All coordinates are shares of the image's width and height.
 """
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from annotations.geometry import polygon_area
 from annotations.model import Box
-from annotations.validation import RawObject
+from annotations.raw import RawObject
 
 BOX_TOKENS = 5
 CORNER_TOKENS = 9
@@ -53,7 +53,9 @@ class Survey:
     @property
     def rotated(self) -> bool:
         """Whether lines of four points are rotated boxes: every line that can be read at all has four points."""
-        sound = {length for length in self.lengths if length == BOX_TOKENS or (length >= _POLYGON_TOKENS and length % 2)}
+        sound = {
+            length for length in self.lengths if length == BOX_TOKENS or (length >= _POLYGON_TOKENS and length % 2)
+        }
         return sound == {CORNER_TOKENS}
 
 
@@ -94,8 +96,8 @@ class LineReader:
         if count < _POLYGON_TOKENS or not count % 2:
             raise LineProblem(
                 "bad_annotation",
-                f"It has {count} values. A box has {BOX_TOKENS} (class, center, width and height), a polygon a class and "
-                "three pairs or more, a rotated box a class and four pairs.",
+                f"It has {count} values. A box has {BOX_TOKENS} (class, center, width and height), a polygon a class "
+                "and three pairs or more, a rotated box a class and four pairs.",
             )
         points = _points(values, width, height)
         if count == CORNER_TOKENS and self.rotated:
@@ -107,9 +109,7 @@ class LineReader:
         keypoints = [
             _keypoint(values[start : start + step], width, height) for start in range(BOX_TOKENS - 1, len(values), step)
         ]
-        return RawObject(
-            place, box=_box(values[:4], width, height), keypoints=keypoints, keypoint_count=self.keypoints
-        )
+        return RawObject(place, box=_box(values[:4], width, height), keypoints=keypoints, keypoint_count=self.keypoints)
 
 
 def parse_class_id(token: str) -> int | None:

@@ -20,7 +20,7 @@ _NO_LABEL_BEGINNINGS = ("readme", "license", "licence", "changelog", "requiremen
 def label_paths(image: str) -> tuple[str, ...]:
     """Where the labels of an image may lie: where ultralytics looks for them, then beside the image.
 
-    Ultralytics (``img2label_paths`` in ``data/utils.py``) puts ``labels`` in place of the last folder called ``images``.
+    Ultralytics (``img2label_paths`` in ``data/utils.py``) puts ``labels`` in place of the last folder ``images``.
     """
     beside = f"{without_suffix(image)}.txt"
     before, images, after = f"/{beside}".rpartition("/images/")
@@ -70,13 +70,17 @@ class Files:
 
     def listed_image(self, line: str, folder: str) -> str | None:
         """The image that a line of a list in ``folder`` means."""
-        return next((path for path in self._tails(inside(line), (folder, self._base, "")) if path in self._image_set), None)
+        return next(
+            (path for path in self._tails(inside(line), (folder, self._base, "")) if path in self._image_set), None
+        )
 
     def lost_labels(self) -> Iterator[str]:
         """Label files that belong to no image, sorted."""
         used = {path for image in self.images for path in label_paths(image)}
         for path in sorted(self._texts - used):
-            if may_be_label(path) and ("labels" in path.split("/")[:-1] or folder_of(path) in self._folders_of_images()):
+            if may_be_label(path) and (
+                "labels" in path.split("/")[:-1] or folder_of(path) in self._folders_of_images()
+            ):
                 yield path
 
     def _folders_of_images(self) -> frozenset[str]:

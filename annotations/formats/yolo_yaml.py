@@ -27,7 +27,9 @@ class TooManyClasses(Exception):
     """There are so many; the message says how many are read."""
 
     def __init__(self, found: int) -> None:
-        super().__init__(f"{found} classes are named; at most {MAX_CLASSES} are read. Are these names of files, or ids?")
+        super().__init__(
+            f"{found} classes are named; at most {MAX_CLASSES} are read. Are these names of files, or ids?"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,9 @@ def _names(content: Mapping[str, Any], notes: list[str]) -> dict[int, str] | Non
         for key, name in given.items():
             class_id = _whole(key)
             if class_id is None:
-                raise Unreadable(f"`names` has the key {str(key)[:50]!r}, which is no class id: whole numbers from 0 on are.")
+                raise Unreadable(
+                    f"`names` has the key {str(key)[:50]!r}, which is no class id: whole numbers from 0 on are."
+                )
             named[class_id] = name
     else:
         raise Unreadable("`names` is neither a list of class names nor a mapping of class ids to them.")
@@ -215,7 +219,9 @@ def _keypoint_names(
         and len(names) == len(set(names)) == keypoints
     }
     if len(good) < len(by_class):
-        notes.append(f"`kpt_names` does not name {keypoints} different keypoints for every class; some were passed over.")
+        notes.append(
+            f"`kpt_names` does not name {keypoints} different keypoints for every class; some were passed over."
+        )
     return good
 
 
