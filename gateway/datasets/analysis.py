@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 from annotations.draft import Draft
 from annotations.formats.detection import Detected, detect
-from annotations.formats.folders import ANNOTATIONS
-from annotations.formats.paths import common_folder, is_visible, join
+from annotations.formats.dice import annotations_path
 from annotations.formats.readers import READERS
 from annotations.problems import ERROR, Problem
 from annotations.reading import Source
@@ -47,7 +46,7 @@ def analyse(
         return replace(Outcome(""), problems=_ordered(draft))
     digests = {file.path: file.sha256 for file in files}
     of_split = wanted.val_fraction, wanted.split_seed
-    if detected.format in CLASS_FOLDERS and not (detected.format == "DICE" and has_annotations(source.paths)):
+    if detected.format in CLASS_FOLDERS and not _has_objects(detected.format, source):
         outcome = analyse_folders(detected.format, digests, inspected, *of_split, draft.report)
     else:
         READERS[detected.format](source, draft)
@@ -55,11 +54,8 @@ def analyse(
     return replace(outcome, evidence=detected.evidence, problems=_ordered(draft))
 
 
-def has_annotations(paths: Sequence[str]) -> bool:
-    """Whether a DICE dataset says by ``annotations.json`` what it holds, at its root or in the one folder that holds
-    everything."""
-    visible = [path for path in paths if is_visible(path)]
-    return ANNOTATIONS in visible or join(common_folder(visible), ANNOTATIONS) in visible
+def _has_objects(format: str, source: Source) -> bool:
+    return format == "DICE" and annotations_path(source) is not None
 
 
 def _ordered(draft: Draft) -> tuple[Problem, ...]:

@@ -39,7 +39,7 @@ def analyse_objects(
     splits = _with_val(given, tally, digests, val_fraction, seed)
     draft.set_splits((path, split) for path, split in splits.items() if split != given[path])
     for problem in (
-        *_whole(draft, tally, splits, "val" not in given.values()),
+        *_whole(draft, tally, splits),
         *across_splits(splits, digests, inspected.pictures),
         *names_alike(sorted(digests), (category.name for category in draft.categories)),
     ):
@@ -79,7 +79,7 @@ def _with_val(
     return {path: "val" if path in val else split or "train" for path, split in splits.items()}
 
 
-def _whole(draft: Draft, tally: Tally, splits: Mapping[str, str], made: bool) -> Iterator[Problem]:
+def _whole(draft: Draft, tally: Tally, splits: Mapping[str, str]) -> Iterator[Problem]:
     """What is wrong with the dataset as a whole. Where the annotations could not be read, that says enough."""
     names = [category.name for category in draft.categories]
     if any(problem.severity == ERROR for problem in draft.problems):
@@ -104,10 +104,13 @@ def _whole(draft: Draft, tally: Tally, splits: Mapping[str, str], made: bool) ->
         said = "No image is in the split 'train'. Upload images for it, or annotations that put some there."
         yield Problem("", "no_training_images", ERROR, said)
     if "val" not in present:
-        why = "val_fraction makes none" if made else "every one of it is broken"
-        said = f"There is no validation image: {why}. Upload more images, or use a val_fraction above 0."
+        said = (
+            "There is no validation image: none is given to 'val', and val_fraction makes none of the others. Upload "
+            "images for it, or make a dataset with a val_fraction above 0."
+        )
         yield Problem("", "no_validation_images", ERROR, said)
-    yield from _classes(names, tally, splits)
+    if "train" in present and "val" in present:
+        yield from _classes(names, tally, splits)
 
 
 def _classes(names: list[str], tally: Tally, splits: Mapping[str, str]) -> Iterator[Problem]:

@@ -56,11 +56,8 @@ def choose_val_of_objects(
                 break
             chosen.update(group)
             owed -= len(group)
-    different = _shuffled(groups, seed)
-    if not chosen and len(different) > 1:
-        chosen.update(different[0])
-    if len(chosen) == len(classes):
-        chosen.difference_update(different[-1])
+    if not chosen and len(groups) > 1:
+        chosen.update(_shuffled(groups, seed)[0])
     return chosen
 
 
