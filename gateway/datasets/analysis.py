@@ -39,8 +39,8 @@ def analyse(
     files hold.
     """
     detected = Detected(wanted.format, "") if wanted.format else detect(source)
-    for path in sorted(inspected.problems):
-        draft.report(inspected.problems[path])
+    for problem in inspected.told():
+        draft.report(problem)
     if detected is None:
         draft.report(_unknown_format())
         return replace(Outcome(""), problems=_ordered(draft))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from annotations.problems import Problem
+from annotations.problems import WARNING, Problem
 from annotations.reading import ImageSize
 from gateway.datasets.changes import Changes
 from gateway.datasets.files import ReceivedFile
@@ -36,6 +36,14 @@ class Inspected:
 
     pictures: dict[str, Picture] = field(default_factory=dict)
     problems: dict[str, Problem] = field(default_factory=dict)
+
+    def told(self) -> Iterator[Problem]:
+        """What is wrong with single images, by path."""
+        for path in sorted(self.problems):
+            yield self.problems[path]
+        for path in sorted(path for path, picture in self.pictures.items() if picture.animated):
+            said = "The file holds several frames; the first one is used. Upload frames that are wanted as images."
+            yield Problem(path, "animated_image", WARNING, said)
 
 
 class Progress:

@@ -27,6 +27,9 @@ _PICKED_SIDE = 144
 # Grey values of an image that differ by less show nothing that a hash could tell from another such image.
 _LEAST_CONTRAST = 8
 
+# Modes of grey with more than 8 bits.
+_DEEP = ("I", "F")
+
 # What EXIF's orientation asks for, for a square image.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -42,6 +45,8 @@ _TURNS = {
 def perceptual_hash(image: Image.Image, orientation: int) -> int | None:
     """The 64 bits of a decoded image as it is seen upright; None for one that shows too little to be told apart."""
     picked = image.resize((_PICKED_SIDE, _PICKED_SIDE), Image.Resampling.NEAREST)
+    if picked.mode.startswith(_DEEP):
+        picked = _stretched(picked)
     try:
         grey = picked.convert("L")
     except ValueError:  # a mode that Pillow cannot turn into grey
@@ -57,6 +62,16 @@ def perceptual_hash(image: Image.Image, orientation: int) -> int | None:
         for place in range(row, row + HASH_SIDE):
             bits = bits << 1 | (values[place] > values[place + 1])
     return bits
+
+
+def _stretched(deep: Image.Image) -> Image.Image:
+    """Values of more than 8 bits brought to 0 to 255: Pillow would cut them off."""
+    values = deep.convert("F")
+    low, high = (float(value) for value in values.getextrema())  # type: ignore[arg-type]
+    span = high - low
+    if not 0 < span < float("inf"):
+        return values
+    return values.point(lambda value: value * (255 / span) - low * 255 / span)
 
 
 def near_duplicates(images: Iterable[tuple[str, str, int]]) -> Iterator[tuple[str, str]]:

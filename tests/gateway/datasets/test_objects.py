@@ -256,7 +256,7 @@ def all_broken() -> dict[str, bytes]:
 async def test_what_cannot_be_trained_on_fails_and_says_why(
     ada: Client, store: LocalObjectStore, files: dict[str, bytes], fields: dict[str, object], kind: str, said: str
 ) -> None:
-    dataset = await ada.analysed(spec(**fields), files)
+    dataset = await ada.analysed(spec("not trainable", **fields), files)
     assert (dataset.state, dataset.failure.reason) == (FAILED, "DATASET_NOT_TRAINABLE")
     assert said in dataset.failure.message
     assert [problem.kind for problem in await ada.problems(dataset.id) if problem.severity == 2] == [kind]
