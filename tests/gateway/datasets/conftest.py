@@ -19,6 +19,7 @@ from rpc.interceptors import ErrorInterceptor
 from rpc.server import create_server
 from storage.database.engine import Database
 from storage.objects.local import LocalObjectStore
+from storage.objects.store import ObjectStore
 from tests.gateway.calls import told_why
 from tests.gateway.conftest import Account
 from tests.gateway.datasets.pictures import Files, files_to, spec, whole
@@ -41,9 +42,13 @@ class SlowStore(LocalObjectStore):
 
 
 @asynccontextmanager
-async def serving(database: Database, store: LocalObjectStore) -> AsyncIterator[tuple[DatasetService, str]]:
+async def serving(
+    database: Database, store: ObjectStore, work_folder: Path | None = None
+) -> AsyncIterator[tuple[DatasetService, str]]:
     """A started service and the address of its server."""
-    service = DatasetService(database, store, max_image_pixels=10_000, limits=LIMITS, analysis_threads=2)
+    service = DatasetService(
+        database, store, max_image_pixels=10_000, limits=LIMITS, analysis_threads=2, work_folder=work_folder
+    )
     await service.start()
     add = partial(dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server, DatasetServicer(service))
     served = create_server(

@@ -110,7 +110,7 @@ async def test_class_folders_have_statistics_of_their_images_alone(ada: Client) 
 
 
 POLYGON = (4.0, 4.0, 30.0, 4.0, 30.0, 30.0)
-CORNERS = "0.1 0.2 0.5 0.1 0.6 0.5 0.2 0.6"
+CORNERS = "0.{} 0.2 0.5 0.1 0.6 0.5 0.2 0.6"
 
 
 def with_polygons(content: dict[str, list[dict[str, object]]], crowd: bool = False) -> bytes:
@@ -142,7 +142,10 @@ def turned_boxes() -> dict[str, bytes]:
     """Every label of the scene as four corners."""
     files = annotated.yolo()
     labels = {path: text.decode().splitlines() for path, text in files.items() if path.startswith("labels/")}
-    lines = {path: [f"{line[0]} {CORNERS}" for line in text] for path, text in labels.items()}
+    lines = {
+        path: [f"{line[0]} {CORNERS.format(place)}" for place, line in enumerate(text, 1)]
+        for path, text in labels.items()
+    }
     return {**files, **{path: "\n".join(found).encode() for path, found in lines.items()}}
 
 

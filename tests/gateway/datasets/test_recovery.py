@@ -20,6 +20,7 @@ from storage.database.tables import now
 from storage.objects import keys
 from storage.objects.local import LocalObjectStore
 from tests.gateway.conftest import Account
+from tests.gateway.datasets import annotated
 from tests.gateway.datasets.conftest import Client, SlowStore, serving
 from tests.gateway.datasets.pictures import files_to, header, pets, spec, whole
 from tests.gateway.waiting import until
@@ -36,8 +37,8 @@ from pathlib import Path
 from storage.database.engine import Database
 from tests.gateway.datasets.conftest import SlowStore, serving
 
-async def main(database, objects):
-    async with serving(Database(database), SlowStore(Path(objects), 1.0)) as (_, address):
+async def main(database, objects, work):
+    async with serving(Database(database), SlowStore(Path(objects), 1.0), Path(work)) as (_, address):
         print(address, flush=True)
         await asyncio.Event().wait()
 
@@ -50,6 +51,7 @@ async def test_a_kill_at_any_moment_leaves_what_the_next_start_puts_right(
 ) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", SERVER, f"sqlite:///{tmp_path / 'gateway.db'}", str(tmp_path / "objects"),
+        str(tmp_path / "work"),
         stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3],
     )  # fmt: skip
     assert process.stdout is not None
@@ -70,20 +72,31 @@ async def test_a_kill_at_any_moment_leaves_what_the_next_start_puts_right(
         await until(lambda: len([*store.list("datasets/")]) >= 4)
         analyzing = await client.filled(pets())
         await client.finalize(analyzing)
+        boxes = await client.filled(annotated.dice(), spec("boxes", format=dataset_pb2.DATASET_FORMAT_UNSPECIFIED))
+        await client.finalize(boxes)
+        await until(lambda: len([*(tmp_path / "work").glob("*/*")]) == 2)  # both have their folder for drafts
         os.kill(process.pid, signal.SIGKILL)
         await process.wait()
         adding.cancel()
         creating.cancel()
-    left = await database.read(lambda session: DatasetRepository(session).get(analyzing))
-    assert left is not None and left.state == "ANALYZING"
+    for dataset_id in (analyzing, boxes):
+        left = await database.read(lambda session, of=dataset_id: DatasetRepository(session).get(of))  # type: ignore[misc]
+        assert left is not None and left.state == "ANALYZING"
+    assert [*(tmp_path / "work").glob("*/*")]
 
-    async with serving(database, store) as (_, address), grpc.aio.insecure_channel(address) as channel:
+    async with (
+        serving(database, store, tmp_path / "work") as (_, address),
+        grpc.aio.insecure_channel(address) as channel,
+    ):
         client = Client(channel, alice)
         assert (await client.watch(analyzing))[-1].dataset.state == READY
-        assert [dataset.name for dataset in (await client.listing()).datasets] == ["pets", "uploading"]
+        again = (await client.watch(boxes))[-1].dataset
+        assert (again.state, again.object_count) == (READY, 9)
+        assert [*(tmp_path / "work").glob("*/*")] == []
+        assert [dataset.name for dataset in (await client.listing()).datasets] == ["boxes", "pets", "uploading"]
         assert list(await client.files(uploading.id)) == ["train/cat/whole.png"]
         owners = {info.key.split("/")[1] for info in store.list("datasets/")}
-        assert owners == {analyzing, uploading.id}
+        assert owners == {analyzing, boxes, uploading.id}
         # The broken upload goes on.
         await client.send(files_to(uploading.id, {"train/cat/half.png": b"half"}))
         assert store.get(keys.dataset_file(uploading.id, "train/cat/half.png")) == b"half"
@@ -108,12 +121,13 @@ async def test_a_stopped_analysis_is_taken_up_by_the_next_start(
 async def test_objects_without_a_record_are_removed_at_the_start(
     database: Database, store: LocalObjectStore, ada: Client
 ) -> None:
-    ready = await ada.analysed(spec(), pets())
+    ready = await ada.analysed(spec(), annotated.dice())
     uploading = await ada.filled({"train/cat/1.png": b"kept"})
     kept = {info.key for info in store.list("")}
     for key in (
         keys.dataset_file("ds_gone", "train/cat/1.png"),
         keys.manifest("ds_gone"),
+        keys.dataset_annotations("ds_gone"),
         keys.dataset_file(uploading, "train/cat/committed-and-never-recorded.png"),
     ):
         store.put(key, b"orphan")
