@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-# How exporters call the folder of a split: valid (Roboflow), train2017 (COCO).
-_SPLIT_FOLDER = re.compile(r"(train|val|valid|validation|test)(?:20\d\d)?", re.IGNORECASE)
-_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+from annotations.formats.image_finder import is_hidden
+from annotations.formats.split_names import split_named
 
 
 def is_visible(path: str) -> bool:
     """Whether a path is a user's own: hidden files and what macOS adds to archives are not."""
-    return not any(part.startswith(".") or part == "__MACOSX" for part in path.split("/"))
+    return not is_hidden(path)
 
 
 def folder_of(path: str) -> str:
@@ -51,10 +50,7 @@ def common_folder(paths: Iterable[str]) -> str:
 
 def split_of(path: str) -> str:
     """The split that one of the folders of a path is called after, the first that is; empty when none is."""
-    for part in path.split("/")[:-1]:
-        if found := _SPLIT_FOLDER.fullmatch(part):
-            return _SPLITS[found[1].lower()]
-    return ""
+    return next((split for folder in path.split("/")[:-1] if (split := split_named(folder))), "")
 
 
 def inside(path: str) -> str:

@@ -7,6 +7,7 @@ Classes are the names that occur, sorted.
 from __future__ import annotations
 
 from annotations.draft import Draft
+from annotations.formats.coco_categories import is_plain
 from annotations.formats.small_files import Spool, Unreadable, read_bytes, read_lines
 from annotations.formats.voc_images import (
     VocImages,
@@ -28,6 +29,10 @@ MAX_XML_BYTES = 32 * 1024 * 1024
 
 def read_voc(source: Source, draft: Draft) -> None:
     """Read a Pascal VOC dataset (``annotations.reading.Reader``)."""
+    if not xml_paths(source.paths):
+        said = "There is no XML file of annotations. Upload one for each image, in Annotations or beside the image."
+        draft.report(Problem("", "no_annotations", ERROR, said))
+        return
     images = VocImages(source.paths)
     if images.mask_count:
         said = f"{images.mask_count} pictures are masks of VOC's segmentation task, which is not read; boxes are."
@@ -55,6 +60,7 @@ class _Reading:
         self._images = images
         self._spool = spool
         self._annotated: dict[str, str] = {}
+        self._turned = 0
         self.names: set[str] = set()
 
     def run(self) -> None:
@@ -78,6 +84,12 @@ class _Reading:
                 self._report(path, "label_without_image", said)
             elif image in placed:
                 self._take(path, image, placed[image], found)
+        if self._turned:
+            said = (
+                f"{self._turned} images are turned by their EXIF orientation, their annotations were not. These were "
+                "turned with them; look at the preview, and store the images upright if something lies wrong."
+            )
+            self._report("", "annotations_not_upright", said)
         for image in sorted(placed.keys() - self._annotated.keys() - unreadable):
             if size := self._source.image(image):
                 self._report(image, "image_without_labels", "It has no XML file, so it counts as one without objects.")
@@ -94,7 +106,7 @@ class _Reading:
             return
         frame = self._frame(path, size, found.size)
         self._draft.add_image(image, size.width, size.height, split)
-        self.names |= {each.name for each in found.objects if each.name}
+        self.names |= {each.name for each in found.objects if is_plain(each.name)}
         objects = [(each.name, each.box) for each in found.objects]
         self._spool.add((image, path, (frame.width, frame.height, frame.orientation), objects))
 
@@ -104,12 +116,14 @@ class _Reading:
         if said is None or said == upright:
             return Frame(*upright)
         if said == stored:
+            self._turned += 1
             return Frame(*upright, size.orientation)
         told = (
-            f"It gives the image a size of {said[0]} × {said[1]}, but it is {upright[0]} × {upright[1]}. The "
-            "coordinates are taken as pixels of the image as it is."
+            f"The annotations say {said[0]} × {said[1]} pixels, the image has {upright[0]} × {upright[1]}. Coordinates"
         )
-        self._report(path, "image_size_differs", told)
+        self._report(
+            path, "size_differs", f"{told} were taken as pixels of the image; if they are not, correct the annotations."
+        )
         return Frame(*upright)
 
     def _placed(self) -> dict[str, str]:
@@ -119,7 +133,7 @@ class _Reading:
             for line in read_lines(self._source, path):
                 image = self._images.of_set_line(root, line)
                 if image is None:
-                    self._report(path, "missing_image", f"It lists {line[:200]!r}, which the dataset does not hold.")
+                    self._report(path, "image_not_found", f"It lists {line[:200]!r}, which the dataset does not hold.")
                 else:
                     sets.setdefault(name, set()).add(image)
         placed = splits_of_sets(sets)
@@ -146,7 +160,7 @@ def _add_objects(
             said = f"Object {number}: it repeats object {first} and was left out."
             draft.report(Problem(path, "duplicate_annotation", WARNING, said))
         elif found.name not in places or not box:
-            missing = "<bndbox>" if found.name else "<name>"
+            missing = "<bndbox>" if found.name in places else "<name> that can be read"
             said = f"Object {number}: it has no {missing} and was left out."
             draft.report(Problem(path, "bad_annotation", WARNING, said))
         else:

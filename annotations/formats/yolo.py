@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from annotations.draft import Draft
+from annotations.formats.coco_categories import is_plain
 from annotations.formats.paths import common_folder, is_visible, join
 from annotations.formats.small_files import Spool, Unreadable, read_lines, read_text
 from annotations.formats.yolo_labels import LineProblem, LineReader, Survey
@@ -51,6 +52,10 @@ def _read(source: Source, draft: Draft, yaml: DataYaml, names: Mapping[int, str]
     for note in yaml.notes:
         draft.report(Problem(yaml.path, "bad_data_yaml", WARNING, note))
     files = Files(source.paths, base)
+    if not yaml.path and not any(files.labels_of(image) for image in files.images):
+        said = "There is neither a data.yaml nor a label file of an image. Upload the labels, below labels/ or beside."
+        draft.report(Problem("", "no_annotations", ERROR, said))
+        return
     splits = yaml.splits or _split_lists(source, base)
     placed = place_images(source, draft, files, yaml.path, yaml.root, splits)
     survey = Survey()
@@ -125,7 +130,7 @@ def _listed_names(source: Source, base: str) -> dict[int, str] | None:
     for name in read_lines(source, path):
         if len(names) == MAX_CLASSES:
             raise TooManyClasses(MAX_CLASSES + 1)
-        names[len(names)] = name
+        names[len(names)] = name if is_plain(name) else class_name(len(names))
     return names or None
 
 
@@ -159,7 +164,7 @@ def _set_categories(draft: Draft, yaml: DataYaml, names: Mapping[int, str]) -> d
 
 
 def _point_names(count: int) -> tuple[str, ...]:
-    return tuple(f"keypoint_{number}" for number in range(1, count + 1))
+    return tuple(f"point {number}" for number in range(1, count + 1))
 
 
 def _split_lists(source: Source, base: str) -> dict[str, tuple[str, ...]]:

@@ -136,7 +136,7 @@ def _images_at(source: Source, draft: Draft, files: Files, found: str) -> Iterat
             yield image
         else:
             said = f"It lists {line[:200]!r}, which the dataset does not hold."
-            draft.report(Problem(found, "missing_image", WARNING, said))
+            draft.report(Problem(found, "image_not_found", WARNING, said))
 
 
 def _folders_above(path: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from annotations.formats.coco_categories import is_plain
 from annotations.formats.paths import folder_of, is_visible, join, name_of
 from annotations.formats.small_files import Unreadable
 from annotations.formats.yaml_files import read_yaml
@@ -170,7 +171,12 @@ def _names(content: Mapping[str, Any], notes: list[str]) -> dict[int, str] | Non
         raise Unreadable("`names` holds something that is no name: a list or a mapping.")
     if count is not None and count != len(named):
         notes.append(f"`nc` is {count}, but `names` holds {len(named)} classes; the names count.")
-    return {class_id: str(named[class_id]).strip() or class_name(class_id) for class_id in sorted(named)}
+    return {class_id: _readable(named[class_id]) or class_name(class_id) for class_id in sorted(named)}
+
+
+def _readable(name: object) -> str:
+    """A name on one line; empty when nothing of it can be shown."""
+    return name.strip() if isinstance(name, str) and is_plain(name) else ""
 
 
 def _places(content: Mapping[str, Any], split: str) -> tuple[str, ...]:
@@ -211,12 +217,11 @@ def _keypoint_names(
     else:
         by_class = {_whole(key): names for key, names in given.items()} if isinstance(given, dict) else {None: given}
     good = {
-        class_id: tuple(names)
+        class_id: tuple(map(_readable, names))
         for class_id, names in by_class.items()
         if class_id is not None
         and isinstance(names, list)
-        and all(isinstance(name, str) for name in names)
-        and len(names) == len(set(names)) == keypoints
+        and len(names) == len(set(map(_readable, names)) - {""}) == keypoints
     }
     if len(good) < len(by_class):
         notes.append(

@@ -62,9 +62,9 @@ def test_voc_as_its_authors_laid_it_out(tmp_path: Path, top: str) -> None:
         f"{top}JPEGImages/2008_5.jpg": "test",
     }
     assert found.names == ["cat"]
-    assert found.kinds == ["image_without_labels", "images_outside_splits", "masks_not_read", "missing_image"]
+    assert found.kinds == ["image_not_found", "image_without_labels", "images_outside_splits", "masks_not_read"]
     assert "2 images" in found.problem("images_outside_splits").message
-    assert "'2008_9" in found.problem("missing_image").message
+    assert "'2008_9" in found.problem("image_not_found").message
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_a_size_need_not_be_given(tmp_path: Path, size: tuple[object, object] | 
 def test_a_size_that_differs_is_told(tmp_path: Path) -> None:
     found = read_xml(tmp_path, xml(size=(400, 200)))
 
-    assert (objects(found)[0].box, found.kinds) == (Box(50, 25, 150, 75), ["image_size_differs"])
+    assert (objects(found)[0].box, found.kinds) == (Box(50, 25, 150, 75), ["size_differs"])
 
 
 def test_coordinates_of_an_image_as_it_is_stored_are_turned_with_it(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_coordinates_of_an_image_as_it_is_stored_are_turned_with_it(tmp_path: Pa
 
     (image,) = found.images.values()
     assert (image.width, image.height) == (HEIGHT, WIDTH)
-    assert (image.objects[0].box, found.problems) == (Box(90, 0, 100, 20), [])
+    assert (image.objects[0].box, found.kinds) == (Box(90, 0, 100, 20), ["annotations_not_upright"])
 
 
 def test_more_classes_than_are_read_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,3 +254,9 @@ def test_more_classes_than_are_read_are_an_error(tmp_path: Path, monkeypatch: py
     found = read_xml(tmp_path, xml(one_object(name="cat"), one_object(name="dog")))
 
     assert (found.problem("too_many_classes").severity, found.categories) == ("ERROR", ())
+
+
+def test_images_without_any_xml_file_are_no_voc(tmp_path: Path) -> None:
+    found = read(read_voc, make_dataset(tmp_path / "data", {"JPEGImages/1.jpg": IMAGE}))
+
+    assert (found.problem("no_annotations").severity, found.images) == ("ERROR", {})

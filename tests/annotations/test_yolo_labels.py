@@ -107,7 +107,7 @@ def test_poses(tmp_path: Path, shape: int, keypoints: str, expected: tuple[Visib
     assert (first, pose.box) == (Keypoint(50, 50, Visibility.VISIBLE), Box(50, 25, 150, 75))
     assert (first.visibility, second.visibility) == expected
     assert (second.x, second.y) == ((150, 50) if second.visibility else (0, 0))
-    assert found.categories[0].keypoint_names == ("keypoint_1", "keypoint_2")
+    assert found.categories[0].keypoint_names == ("point 1", "point 2")
     assert found.categories[0].flip_indices == (1, 0)
     assert found.problems == []
 

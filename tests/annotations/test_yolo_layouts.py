@@ -74,7 +74,7 @@ def test_a_split_may_be_a_list_of_image_paths(tmp_path: Path) -> None:
     found = read(read_yolo, folder)
 
     assert found.splits == {"images/a.jpg": "train", "images/b.jpg": "train", "images/c.jpg": "val"}
-    assert found.kinds == ["images_outside_splits", "missing_image", "missing_image"]
+    assert found.kinds == ["image_not_found", "image_not_found", "images_outside_splits"]
     assert "1 images" in found.problem("images_outside_splits").message
 
 
@@ -217,3 +217,9 @@ def test_two_datasets_in_one_are_refused(tmp_path: Path) -> None:
 
     assert [(problem.kind, problem.severity) for problem in found.problems] == [("unreadable_annotations", "ERROR")]
     assert "one/data.yaml, two/data.yaml" in found.problems[0].message
+
+
+def test_images_without_any_label_file_and_data_yaml_are_no_yolo(tmp_path: Path) -> None:
+    found = read(read_yolo, make_dataset(tmp_path / "data", {"images/1.jpg": IMAGE, "notes.txt": "0 1 1 1 1"}))
+
+    assert (found.problem("no_annotations").severity, found.images) == ("ERROR", {})
