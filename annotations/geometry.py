@@ -21,8 +21,8 @@ _SWAPPING = (5, 6, 7, 8)
 def polygon_area(polygon: Sequence[float]) -> float:
     """Square pixels of a polygon (shoelace formula): above 0 where its points run clockwise on the screen."""
     xs, ys = polygon[0::2], polygon[1::2]
-    corners = range(len(xs))
-    return sum(xs[i - 1] * ys[i] - xs[i] * ys[i - 1] for i in corners) / 2
+    before = zip((*xs[-1:], *xs), (*ys[-1:], *ys), strict=True)
+    return sum([x * y_next - x_next * y for (x, y), x_next, y_next in zip(before, xs, ys, strict=False)]) / 2
 
 
 def clip_box(box: Box, width: float, height: float) -> Box:
@@ -35,7 +35,10 @@ def clip_polygon(polygon: Sequence[float], width: float, height: float) -> Point
 
     A polygon that leaves the image and comes back stays one polygon, its parts joined along the border.
     """
-    points = list(zip(polygon[0::2], polygon[1::2], strict=True))
+    xs, ys = polygon[0::2], polygon[1::2]
+    if polygon and min(xs) >= 0 and min(ys) >= 0 and max(xs) <= width and max(ys) <= height:
+        return tuple(polygon)
+    points = list(zip(xs, ys, strict=True))
     for axis, limit, below in ((0, 0.0, False), (0, width, True), (1, 0.0, False), (1, height, True)):
         points = _clip_edge(points, axis, limit, below)
         if not points:

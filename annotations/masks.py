@@ -75,11 +75,18 @@ def decompress(height: int, width: int, text: str) -> RunLengthMask:
     return mask
 
 
+def polygon_runs(polygons: Iterable[Sequence[float]], height: int, width: int) -> RunLengthMask:
+    """The mask of what is within any of the polygons (each x, y, x, y, …), as pycocotools draws them."""
+    drawn = [list(polygon) for polygon in polygons]
+    if not drawn:
+        return RunLengthMask(height, width, (height * width,))
+    merged = coco_mask.merge(coco_mask.frPyObjects(drawn, height, width))
+    return decompress(height, width, merged["counts"].decode("ascii"))
+
+
 def polygon_mask(polygons: Iterable[Sequence[float]], height: int, width: int) -> Pixels:
-    """The pixels within any of the polygons (each x, y, x, y, …): uint8, (height, width), as pycocotools draws them."""
-    pieces = coco_mask.frPyObjects([list(polygon) for polygon in polygons], height, width)
-    pixels: Pixels = coco_mask.decode(coco_mask.merge(pieces)) if pieces else np.zeros((height, width), np.uint8)
-    return pixels
+    """The pixels within any of the polygons: uint8, (height, width), 1 on the object."""
+    return decode_mask(polygon_runs(polygons, height, width))
 
 
 def _counts(text: str) -> Iterable[int]:

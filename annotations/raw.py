@@ -65,10 +65,16 @@ def number(value: object) -> float | None:
 
 def numbers(values: object) -> tuple[float, ...] | None:
     """Finite coordinates, or None when the value is no list of them."""
-    if not isinstance(values, list | tuple):
+    if not isinstance(values, list | tuple) or not {int, float}.issuperset(map(type, values)):
         return None
-    found = tuple(number(value) for value in values)
-    return None if None in found else found  # type: ignore[return-value]
+    try:
+        found = tuple(map(float, values))
+    except OverflowError:
+        return None
+    # A NaN, which comparisons overlook, shows in the sum: it is unequal to itself.
+    total = sum(found)
+    far = found and (min(found) < -LARGEST_COORDINATE or max(found) > LARGEST_COORDINATE)
+    return None if far or total != total else found
 
 
 def corners(box: object) -> object:

@@ -117,8 +117,13 @@ def _upright(parts: Parts, frame: Frame) -> Parts:
 
 
 def _without_flat_polygons(parts: Parts) -> tuple[Parts, int]:
-    kept = tuple(polygon for polygon in parts.polygons if len(polygon) >= 6 and abs(polygon_area(polygon)) > 0)
-    return replace(parts, polygons=kept), len(parts.polygons) - len(kept)
+    kept = tuple(polygon for polygon in parts.polygons if _has_area(polygon))
+    flat = len(parts.polygons) - len(kept)
+    return (replace(parts, polygons=kept) if flat else parts), flat
+
+
+def _has_area(polygon: Sequence[float]) -> bool:
+    return len(polygon) >= 6 and abs(polygon_area(polygon)) > 0
 
 
 def _clip(parts: Parts, frame: Frame) -> tuple[AnnotatedObject, bool]:
@@ -136,11 +141,11 @@ def _clip(parts: Parts, frame: Frame) -> tuple[AnnotatedObject, bool]:
             f"it lies outside the image ({frame.width} × {frame.height}) and was left out. Check that the coordinates "
             "are meant in pixels of this image.",
         )
-    polygons = tuple(clip_polygon(polygon, width, height) for polygon in parts.polygons)
+    polygons = [(polygon, clip_polygon(polygon, width, height)) for polygon in parts.polygons]
     found = AnnotatedObject(
         category_id=parts.category_id,
         box=clipped,
-        polygons=tuple(polygon for polygon in polygons if len(polygon) >= 6 and abs(polygon_area(polygon)) > 0),
+        polygons=tuple(inner for whole, inner in polygons if inner == whole or _has_area(inner)),
         mask=parts.mask,
         keypoints=tuple(_clip_keypoint(point, width, height) for point in parts.keypoints),
         # Its corners stay where they are: moved to the edge they would make no rectangle, and another angle.
@@ -197,5 +202,5 @@ def _all_points(parts: Parts) -> Iterable[Sequence[float]]:
 
 
 def _beyond(points: Sequence[float], width: float, height: float) -> bool:
-    limits = (width + TOLERANCE, height + TOLERANCE)
-    return any(not -TOLERANCE <= value <= limits[place % 2] for place, value in enumerate(points))
+    xs, ys = points[0::2], points[1::2]
+    return bool(points) and (min(*xs, *ys) < -TOLERANCE or max(xs) > width + TOLERANCE or max(ys) > height + TOLERANCE)

@@ -15,7 +15,7 @@ from itertools import islice
 
 from annotations.formats.dice import annotations_path
 from annotations.formats.folders import is_image_path, read_layout
-from annotations.formats.json_stream import BadJson, Kind, read_pieces
+from annotations.formats.json_stream import BadJson, read_pieces
 from annotations.formats.paths import is_visible, name_of
 from annotations.formats.split_names import split_named
 from annotations.formats.voc_images import xml_paths
@@ -74,41 +74,48 @@ def _rank(found: Detected) -> int:
 def _by_json(source: Source) -> Detected | None:
     root = annotations_path(source)
     if root is not None:
-        nested, splits, coco = _look_into_json(source, root)
-        if nested:
+        seen = _look_into_json(source, root)
+        if seen.nested:
             return Detected(DICE, f"{root} holds annotations inside its images")
-        if splits:
+        if seen.splits:
             return Detected(DICE, f"{root} says the split of its images")
-        if coco:
+        if seen.coco:
             return Detected(COCO, f"{root} lists images and annotations, but no splits")
     paths = [path for path in source.paths if path.lower().endswith(".json") and is_visible(path) and path != root]
     for path in islice(paths, _LOOKED_INTO):
-        if any(_look_into_json(source, path)):
+        if _look_into_json(source, path).coco:
             return Detected(COCO, f"{path} lists images and annotations")
     return None
 
 
-def _look_into_json(source: Source, path: str) -> tuple[bool, bool, bool]:
-    """Whether a file is of DICE's nested variant, whether its images name splits, and whether it is COCO's at all."""
-    nested = splits = images = False
+@dataclass
+class _JsonSeen:
+    """Whether the beginning of a file is COCO's, of DICE's nested variant, and names the splits of images."""
+
+    coco: bool = False
+    nested: bool = False
+    splits: bool = False
+
+
+def _look_into_json(source: Source, path: str) -> _JsonSeen:
+    seen = _JsonSeen()
     keys: set[str] = set()
     try:
-        for key, kind, value in read_pieces(BytesIO(_head(source, path, _JSON_HEAD))):
+        for key, _, value in read_pieces(BytesIO(_head(source, path, _JSON_HEAD))):
             keys.add(key)
-            if (
-                key == "images"
-                and kind is Kind.ITEM
-                and isinstance(value, dict)
-                and isinstance(value.get("file_name"), str)
-            ):
-                images = True
-                splits = splits or bool(value.get("split"))
-                nested = nested or isinstance(value.get("annotations"), list)
-    except BadJson:  # as a rule because the head ends within it
+            item = value if isinstance(value, dict) else {}
+            if key == "images" and isinstance(item.get("file_name"), str):
+                seen.coco = True
+                seen.splits = seen.splits or bool(item.get("split"))
+                seen.nested = seen.nested or isinstance(item.get("annotations"), list)
+            elif key == "annotations" and "image_id" in item:
+                # They may come first, and be so many that the beginning holds nothing else.
+                seen.coco = True
+    except BadJson:  # as a rule because the beginning ends within it
         pass
-    # COCO's own files have so many images that the first bytes hold nothing else; annotations may come first too.
-    coco = images or {"annotations", "categories"} <= keys
-    return nested or (images and "classes" in keys), splits, coco
+    seen.coco = seen.coco or {"annotations", "categories"} <= keys
+    seen.nested = seen.nested or (seen.coco and "classes" in keys)
+    return seen
 
 
 def _by_yaml(source: Source, *, telling: bool) -> Detected | None:

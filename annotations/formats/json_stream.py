@@ -16,10 +16,13 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Any, BinaryIO, NamedTuple
 
-_CHUNK_BYTES = 1 << 18
+_CHUNK_BYTES = 1 << 20
 # One item, in characters. What is larger is no image and no annotation; the limit bounds the memory.
 MAX_ITEM_LENGTH = 1 << 24
 _SPACE = " \t\r\n"
+_WORDS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
+# What may stand behind a number that goes on: 1.5 is followed by e- in "1.5e-3". The empty one: the text ends.
+_NUMBER_ENDS = ("", ".", "e", "E", "e+", "e-", "E+", "E-")
 
 
 class BadJson(Exception):
@@ -106,8 +109,7 @@ class _Text:
             except ValueError as error:
                 raise self.broken("has a number of too many digits") from error
             else:
-                # A number that the text read so far ends with may go on.
-                if end < len(self._text) or self._ended:
+                if self._text[end : end + 3] not in _NUMBER_ENDS or self._ended:
                     self._at = end
                     return value
             # Twice as much each time, so that a long value is not scanned from its beginning for every chunk.
@@ -124,7 +126,7 @@ class _Text:
     def expect(self, character: str, otherwise: str = "") -> None:
         """Step over a character that must come next."""
         if not self.take(character):
-            if self._at == len(self._text):
+            if self._text[self._at :] in _NUMBER_ENDS:
                 raise self._cut()
             raise self.broken(otherwise or f"is not JSON: {character} is missing")
 
@@ -141,8 +143,7 @@ class _Text:
     def _broken_value(self, error: json.JSONDecodeError) -> BadJson:
         if not self._ended:
             return self.broken(f"is not JSON, or has a value of more than {MAX_ITEM_LENGTH} characters")
-        # "Infinit" is the longest word that can be cut.
-        if error.pos >= len(self._text) - len("Infinit") or error.msg.startswith("Unterminated string"):
+        if _is_beginning(self._text[error.pos :], error.msg):
             return self._cut()
         self._at = error.pos
         return self.broken(f"is not JSON: {error.msg}")
@@ -168,3 +169,12 @@ class _Text:
         self._forgotten += self._at
         self._text = self._text[self._at :] + more
         self._at = 0
+
+
+def _is_beginning(rest: str, error: str) -> bool:
+    """Whether what is at the end of the text, and was not understood, is the beginning of a value."""
+    if error.startswith("Unterminated string"):
+        return True
+    if error.startswith("Invalid \\"):
+        return len(rest) < len("\\uXXXX")
+    return rest in _NUMBER_ENDS or any(word.startswith(rest) for word in _WORDS)

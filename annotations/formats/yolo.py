@@ -45,7 +45,7 @@ def read_yolo(source: Source, draft: Draft) -> None:
     except NotRead as error:
         draft.report(Problem(error.path, "unreadable_annotations", ERROR, str(error)))
     except TooManyClasses as error:
-        draft.report(Problem("", "too_many_classes", ERROR, str(error)))
+        draft.report(Problem(error.path, "too_many_classes", ERROR, str(error)))
 
 
 def _read(source: Source, draft: Draft, yaml: DataYaml, names: Mapping[int, str] | None, base: str) -> None:
@@ -129,7 +129,7 @@ def _listed_names(source: Source, base: str) -> dict[int, str] | None:
     names: dict[int, str] = {}
     for name in read_lines(source, path):
         if len(names) == MAX_CLASSES:
-            raise TooManyClasses(MAX_CLASSES + 1)
+            raise TooManyClasses(MAX_CLASSES + 1, path)
         names[len(names)] = name if is_plain(name) else class_name(len(names))
     return names or None
 

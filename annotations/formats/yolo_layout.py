@@ -77,14 +77,10 @@ class Files:
     def lost_labels(self) -> Iterator[str]:
         """Label files that belong to no image, sorted."""
         used = {path for image in self.images for path in label_paths(image)}
+        beside = {folder_of(path) for path in self.images}
         for path in sorted(self._texts - used):
-            if may_be_label(path) and (
-                "labels" in path.split("/")[:-1] or folder_of(path) in self._folders_of_images()
-            ):
+            if may_be_label(path) and ("labels" in path.split("/")[:-1] or folder_of(path) in beside):
                 yield path
-
-    def _folders_of_images(self) -> frozenset[str]:
-        return frozenset(folder_of(path) for path in self.images)
 
     @staticmethod
     def _tails(path: str, bases: Sequence[str]) -> Iterator[str]:

@@ -25,12 +25,13 @@ _NOTHING = ("", "null", "Null", "NULL", "~")
 
 
 class TooManyClasses(Exception):
-    """There are so many; the message says how many are read."""
+    """There are so many, by the file at a path (empty: by many files); the message says how many are read."""
 
-    def __init__(self, found: int) -> None:
+    def __init__(self, found: int, path: str = "") -> None:
         super().__init__(
             f"{found} classes are named; at most {MAX_CLASSES} are read. Are these names of files, or ids?"
         )
+        self.path = path
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def parse_data_yaml(path: str, content: Mapping[str, Any]) -> DataYaml:
     """Make sense of a YAML file's content. Raises Unreadable, TooManyClasses."""
     notes: list[str] = []
     keypoints, values = _keypoint_shape(content.get("kpt_shape"))
-    names = _names(content, notes)
+    names = _names(path, content, notes)
     task = str(content.get("task", "")).lower()
     root = content.get("path", "")
     return DataYaml(
@@ -144,13 +145,13 @@ def find_class_list(paths: Iterable[str], folder: str) -> str | None:
     return min(usual or found, key=lambda path: path.count("/"), default=None)
 
 
-def _names(content: Mapping[str, Any], notes: list[str]) -> dict[int, str] | None:
+def _names(path: str, content: Mapping[str, Any], notes: list[str]) -> dict[int, str] | None:
     given, count = content.get("names"), _whole(content.get("nc"))
     if given is None or given in _NOTHING:
         if count is None:
             return None
         if count > MAX_CLASSES:
-            raise TooManyClasses(count)
+            raise TooManyClasses(count, path)
         return {class_id: class_name(class_id) for class_id in range(count)}
     if isinstance(given, list):
         named: dict[int, object] = dict(enumerate(given))
@@ -166,7 +167,7 @@ def _names(content: Mapping[str, Any], notes: list[str]) -> dict[int, str] | Non
     else:
         raise Unreadable("`names` is neither a list of class names nor a mapping of class ids to them.")
     if len(named) > MAX_CLASSES:
-        raise TooManyClasses(len(named))
+        raise TooManyClasses(len(named), path)
     if not all(isinstance(name, str) for name in named.values()):
         raise Unreadable("`names` holds something that is no name: a list or a mapping.")
     if count is not None and count != len(named):

@@ -16,25 +16,28 @@ SWAPPING = (5, 6, 7, 8)
 
 
 class FolderSource:
-    """A ``Source`` over every file below a folder."""
+    """A ``Source`` over the files that are below a folder now."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        files = (path for path in folder.rglob("*") if path.is_file())
+        self._paths = sorted(path.relative_to(folder).as_posix() for path in files)
 
     @property
     def paths(self) -> Sequence[str]:
-        files = (path for path in self._folder.rglob("*") if path.is_file())
-        return sorted(path.relative_to(self._folder).as_posix() for path in files)
+        return self._paths
 
     def size_bytes(self, path: str) -> int:
         return (self._folder / path).stat().st_size
 
     def open(self, path: str) -> BinaryIO:
-        if path not in self.paths:
+        if path not in self._paths:
             raise ObjectNotFound(path)
         return (self._folder / path).open("rb")
 
     def image(self, path: str) -> ImageSize | None:
+        if path not in self._paths:
+            return None
         try:
             with Image.open(self._folder / path) as image:
                 image.load()

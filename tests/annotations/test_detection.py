@@ -86,6 +86,14 @@ LAYOUTS = {
         "train/_annotations.coco.json lists images and annotations",
     ),
     "coco at the root": ({"annotations.json": COCO_JSON, "images/1.jpg": IMAGE}, COCO, "but no splits"),
+    "coco with annotations first": (
+        {
+            "all.json": json.dumps({"annotations": [OBJECT] * 20_000, "images": COCO_IMAGES, "categories": []}),
+            "1.jpg": IMAGE,
+        },
+        COCO,
+        "all.json lists images and annotations",
+    ),
     "coco with images last": (
         {
             "all.json": json.dumps({"annotations": [OBJECT], "categories": [], "images": []}),

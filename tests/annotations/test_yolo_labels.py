@@ -262,5 +262,6 @@ def test_more_classes_than_are_read_are_an_error(tmp_path: Path, yaml: str | Non
 
     found = read_lines(tmp_path, lines, yaml or "train: images\n")
 
-    assert found.problem("too_many_classes").severity == "ERROR"
+    problem = found.problem("too_many_classes")
+    assert (problem.path, problem.severity) == ("data.yaml" if yaml else "", "ERROR")
     assert found.categories == ()
