@@ -124,11 +124,11 @@ def test_a_dataset_is_shown_with_its_statistics(visionmesh: Command, stand_in: S
     assert ["and", "5", "more", "classes;", "--json", "lists", "all"] in lines
     bars = {" ".join(line[:-2]): (line[-2], len(line[-1])) for line in lines if line and set(line[-1]) == {"█"}}
     assert bars == {
-        "0 to 1": ("2", 2),
-        "1 to 2": ("30", 24),
-        "2 to 3": ("9", 7),
-        "0% to 50%": ("1", 1),
-        "from 50%": ("46", 24),
+        "0": ("2", 2),
+        "1": ("30", 24),
+        "2": ("9", 7),
+        "0 to 0.5": ("1", 1),
+        "from 0.5": ("46", 24),
     }
     document = visionmesh("datasets", "show", "d1", "--json").document
     assert document["statistics"]["images"] == {"train": 33, "val": 8}

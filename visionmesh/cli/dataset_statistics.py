@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
 
@@ -24,14 +24,14 @@ def print_statistics(console: Console, dataset: dataset_pb2.Dataset, statistics:
     )
     if len(dataset.class_names) > MOST_CLASSES:
         console.print(f"and {len(dataset.class_names) - MOST_CLASSES} more classes; --json lists all")
-    for title, histogram, share in (
-        ("objects in an image", statistics.objects_per_image, False),
-        ("size of a box, as a share of its image's side", statistics.relative_box_sizes, True),
-        ("longer side in pixels", statistics.image_sizes, False),
-        ("width / height", statistics.aspect_ratios, False),
+    for title, histogram, name in (
+        ("objects in an image", statistics.objects_per_image, _whole_numbers),
+        ("side of a box / of its image", statistics.relative_box_sizes, _numbers),
+        ("longer side in pixels", statistics.image_sizes, _whole_numbers),
+        ("width / height", statistics.aspect_ratios, _numbers),
     ):
         if any(histogram.counts):
-            print_table(console, [title, "count#", ""], _bars(histogram, share), empty="")
+            print_table(console, [title, "count#", ""], _bars(histogram, name), empty="")
 
 
 def _by_class(
@@ -54,12 +54,22 @@ def _counts(dataset: dataset_pb2.Dataset, statistics: dataset_pb2.DatasetStatist
     return f"{objects} in {images}"
 
 
-def _bars(histogram: dataset_pb2.Histogram, share: bool) -> Iterator[tuple[object, ...]]:
+def _bars(histogram: dataset_pb2.Histogram, name: Callable[[float, float | None], str]) -> Iterator[tuple[object, ...]]:
     """One row for each range from the first to the last that is not empty."""
     filled = [place for place, count in enumerate(histogram.counts) if count]
-    bounds = [f"{bound:.0%}" if share else f"{bound:g}" for bound in histogram.lower_bounds]
+    ends = [*histogram.lower_bounds[1:], None]
     most = max(histogram.counts)
     for place in range(filled[0], filled[-1] + 1):
-        name = f"{bounds[place]} to {bounds[place + 1]}" if place + 1 < len(bounds) else f"from {bounds[place]}"
         count = histogram.counts[place]
-        yield name, count, "█" * max(count > 0, round(count / most * BAR_CHARACTERS))
+        bar = "█" * max(count > 0, round(count / most * BAR_CHARACTERS))
+        yield name(histogram.lower_bounds[place], ends[place]), count, bar
+
+
+def _numbers(begin: float, end: float | None) -> str:
+    return f"from {begin:g}" if end is None else f"{begin:g} to {end:g}"
+
+
+def _whole_numbers(begin: float, end: float | None) -> str:
+    if end is None:
+        return f"from {begin:g}"
+    return f"{begin:g}" if end == begin + 1 else f"{begin:g} to {end - 1:g}"
