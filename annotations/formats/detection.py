@@ -11,17 +11,17 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import islice
+from itertools import chain, islice
 
 from annotations.formats.dice import annotations_path
 from annotations.formats.folders import is_image_path, read_layout
 from annotations.formats.json_stream import BadJson, read_pieces
-from annotations.formats.paths import is_visible, name_of
+from annotations.formats.paths import is_visible
 from annotations.formats.split_names import split_named
 from annotations.formats.voc_images import xml_paths
 from annotations.formats.yolo_labels import BOX_TOKENS, parse_class_id
 from annotations.formats.yolo_layout import label_paths, may_be_label
-from annotations.formats.yolo_yaml import PREFERRED_NAMES, yaml_candidates
+from annotations.formats.yolo_yaml import has_usual_name, yaml_candidates
 from annotations.reading import Source
 
 DICE = "DICE"
@@ -120,13 +120,13 @@ def _look_into_json(source: Source, path: str) -> _JsonSeen:
 
 def _by_yaml(source: Source, *, telling: bool) -> Detected | None:
     """A ``data.yaml``; not ``telling`` where there is no label and folders are called after classes."""
-    for path in yaml_candidates(source.paths) if telling else ():
+    for path in chain.from_iterable(yaml_candidates(source.paths)) if telling else ():
         keys = {match[1] for match in _YAML_KEY.finditer(_head(source, path, _TEXT_HEAD))}
         if keys & {b"train", b"val"} and (keys & {b"names", b"nc"} or {b"train", b"val"} <= keys):
             return Detected(YOLO, f"{path} names the folders of its splits")
         if keys & {b"names", b"nc", b"kpt_shape"}:
             return Detected(YOLO, f"{path} names the classes")
-        if name_of(path).lower() in PREFERRED_NAMES:
+        if has_usual_name(path):
             return Detected(YOLO, f"{path} is called as ultralytics has it")
     return None
 

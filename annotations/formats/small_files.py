@@ -20,11 +20,10 @@ class Unreadable(Exception):
 
 def read_bytes(source: Source, path: str, most: int) -> bytes:
     """All bytes of a file. Raises Unreadable when there are more than ``most``."""
-    with source.open(path) as file:
-        data = file.read(most + 1)
-    if len(data) > most:
+    if source.size_bytes(path) > most:
         raise Unreadable(f"The file is larger than {most // 1024} KiB, more than annotations of its kind ever take.")
-    return data
+    with source.open(path) as file:
+        return file.read()
 
 
 def read_text(source: Source, path: str, most: int) -> str:

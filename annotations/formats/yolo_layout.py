@@ -14,6 +14,7 @@ from annotations.problems import WARNING, Problem
 from annotations.reading import Source
 
 _NO_LABELS = ("classes.txt", "train.txt", "val.txt", "valid.txt", "test.txt", "trainval.txt", "notes.txt")
+_SAYING_NOTHING = ("images", "image", "imgs", "img")
 _NO_LABEL_BEGINNINGS = ("readme", "license", "licence", "changelog", "requirements")
 
 
@@ -60,7 +61,8 @@ class Files:
         """The folder with images, or the list of them, that a ``data.yaml`` means by a place below its ``path``.
 
         The place as it stands comes first. Then what is left of it when folders are taken away from its front, so that
-        ``/home/me/coins/images/train`` is found as ``images/train``, and ``../train/images`` as ``train/images``.
+        ``/home/me/coins/images/train`` is found as ``images/train``, ``../train/images`` as ``train/images``. What is
+        left must say something: ``images`` alone would be the images of every split.
         """
         for written in (join(root, place), place):
             for candidate in self._tails(inside(written), (self._base, "")):
@@ -86,6 +88,8 @@ class Files:
     def _tails(path: str, bases: Sequence[str]) -> Iterator[str]:
         parts = path.split("/") if path else []
         for start in range(max(len(parts), 1)):
+            if start and len(parts) - start == 1 and parts[start].lower() in _SAYING_NOTHING:
+                return
             for base in bases:
                 yield join(base, *parts[start:])
 

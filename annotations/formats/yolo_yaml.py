@@ -14,13 +14,14 @@ from annotations.formats.yaml_files import read_yaml
 from annotations.limits import MAX_CLASSES
 from annotations.reading import Source
 
-PREFERRED_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+_USUAL_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 MAX_KEYPOINTS = 1000
 # Keys of which one at least makes a YAML file describe a dataset; files of settings have none of them.
 _TELLING = ("names", "nc", "train", "val", "test", "kpt_shape")
 _SPLIT_KEYS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 _TASKS = ("detect", "segment", "pose", "obb")
 _CANDIDATES = 20
+_LEVELS = 4
 _NOTHING = ("", "null", "Null", "NULL", "~")
 
 
@@ -55,13 +56,23 @@ class DataYaml:
     notes: tuple[str, ...] = ()
 
 
-def yaml_candidates(paths: Iterable[str]) -> list[str]:
-    """The YAML files that may describe the dataset: those nearest to its root, the usual names first."""
-    yamls = [path for path in paths if is_visible(path) and path.lower().endswith((".yaml", ".yml"))]
-    nearest = min((path.count("/") for path in yamls), default=0)
-    near = [path for path in yamls if path.count("/") == nearest]
-    usual = [path for path in near if name_of(path).lower() in PREFERRED_NAMES]
-    return usual or near[:_CANDIDATES]
+def yaml_candidates(paths: Iterable[str]) -> list[list[str]]:
+    """The YAML files that may describe the dataset, by their depth, the nearest to the root first.
+
+    Of a depth those with one of the usual names come alone, where there are any.
+    """
+    by_depth: dict[int, list[str]] = {}
+    for path in paths:
+        if path.lower().endswith((".yaml", ".yml")) and is_visible(path):
+            by_depth.setdefault(path.count("/"), []).append(path)
+    levels = [by_depth[depth] for depth in sorted(by_depth)[:_LEVELS]]
+    usual = [[path for path in level if has_usual_name(path)] for level in levels]
+    return [named or level[:_CANDIDATES] for named, level in zip(usual, levels, strict=True)]
+
+
+def has_usual_name(path: str) -> bool:
+    """Whether a file is called as ultralytics and the tools around it call it."""
+    return name_of(path).lower() in _USUAL_NAMES
 
 
 def describes_dataset(content: Mapping[str, Any]) -> bool:
@@ -74,25 +85,30 @@ def find_data_yaml(source: Source) -> DataYaml | None:
 
     Raises NotRead when there are several, or when the one cannot be read; TooManyClasses.
     """
-    found: list[tuple[str, dict[str, Any]]] = []
     refused: list[NotRead] = []
-    for path in yaml_candidates(source.paths):
-        try:
-            content = read_yaml(source, path)
-        except Unreadable as error:
-            refused.append(NotRead(path, str(error)))
-            continue
-        if describes_dataset(content):
-            found.append((path, content))
-    if len(found) > 1:
-        paths = ", ".join(path for path, _ in found[:5])
-        raise NotRead(found[0][0], f"Several files describe the dataset: {paths}. Keep one, or upload two datasets.")
-    if found:
-        path, content = found[0]
-        try:
-            return parse_data_yaml(path, content)
-        except Unreadable as error:
-            raise NotRead(path, str(error)) from error
+    for level in yaml_candidates(source.paths):
+        found: list[tuple[str, dict[str, Any]]] = []
+        for path in level:
+            try:
+                content = read_yaml(source, path)
+            except Unreadable as error:
+                refused.append(NotRead(path, str(error)))
+                continue
+            if describes_dataset(content):
+                found.append((path, content))
+        if len(found) > 1:
+            paths = ", ".join(path for path, _ in found[:5])
+            raise NotRead(
+                found[0][0], f"Several files describe the dataset: {paths}. Keep one, or upload two datasets."
+            )
+        if found:
+            path, content = found[0]
+            try:
+                return parse_data_yaml(path, content)
+            except Unreadable as error:
+                raise NotRead(path, str(error)) from error
+        if any(has_usual_name(error.path) for error in refused):
+            break
     if refused:
         raise refused[0]
     return None

@@ -78,6 +78,27 @@ def test_a_split_may_be_a_list_of_image_paths(tmp_path: Path) -> None:
     assert "1 images" in found.problem("images_outside_splits").message
 
 
+@pytest.mark.parametrize("place", ["../valid/images", "valid/images", "/content/coins/valid/images"])
+def test_a_split_that_is_not_there_does_not_take_the_images_of_others(tmp_path: Path, place: str) -> None:
+    files = {
+        "data.yaml": f"{NAMES}path: /content/coins\ntrain: images/train\nval: {place}\n",
+        "images/train/1.jpg": IMAGE,
+        "images/other/2.jpg": IMAGE,
+        "labels/train/1.txt": BOX,
+    }
+
+    found = read(read_yolo, make_dataset(tmp_path / "data", files))
+
+    assert found.splits == {"images/train/1.jpg": "train"}
+    assert found.kinds == ["images_outside_splits", "split_not_found"]
+
+
+def test_settings_near_the_root_do_not_hide_the_data_yaml_below(tmp_path: Path) -> None:
+    files = {"settings.yaml": "lr0: 1", "coins/data.yaml": NAMES + "train: images", "coins/images/1.jpg": IMAGE}
+
+    assert read(read_yolo, make_dataset(tmp_path / "data", files)).names == ["cat", "dog"]
+
+
 def test_an_image_is_in_one_split_only(tmp_path: Path) -> None:
     folder = make_dataset(
         tmp_path / "data",
