@@ -5,19 +5,38 @@ What a process that was killed left is removed by the next one that opens a fold
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PREFIX = "visionmesh-gateway-"
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+_SQLITE_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 class WorkFolderUnusable(Exception):
     """No folder can be made where the settings say."""
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Raise WorkFolderUnusable in place of what says that a disk is full or broken, from files or SQLite."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        raise WorkFolderUnusable(f"the work folder takes no more: {error}") from error
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in _SQLITE_DISK:
+            raise
+        raise WorkFolderUnusable(f"the work folder takes no more: {error}") from error
 
 
 class WorkFolder:
@@ -37,14 +56,10 @@ class WorkFolder:
         except OSError as error:
             raise WorkFolderUnusable(f"cannot use the work folder {above}: {error}") from error
 
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
-        """A new folder, removed at the end of the block."""
-        folder = Path(tempfile.mkdtemp(dir=self.path))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    def new_folder(self) -> Path:
+        """A new folder inside. Raises WorkFolderUnusable."""
+        with disk_errors():
+            return Path(tempfile.mkdtemp(dir=self.path))
 
     def close(self) -> None:
         """Remove everything."""

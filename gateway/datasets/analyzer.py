@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from gateway.datasets.inspection import Progress, inspect_images
 from gateway.datasets.recording import record_failed, record_given_up, record_ready
 from gateway.datasets.stored_files import StoredFiles
 from gateway.datasets.waiting import in_thread
-from gateway.work_folder import WorkFolder
+from gateway.work_folder import WorkFolder, WorkFolderUnusable
 from storage.database.datasets import DatasetRepository
 from storage.database.engine import Database
 from storage.database.errors import DatabaseUnavailable, StateChanged
@@ -102,7 +103,7 @@ class Analyzer:
             except StateChanged:
                 log.info("analysis dropped: the dataset is no longer ANALYZING")
                 return
-            except (StoreUnavailable, DatabaseUnavailable) as error:
+            except (StoreUnavailable, DatabaseUnavailable, WorkFolderUnusable) as error:
                 log.warning("analysis waits for its storage", error=str(error), retry_seconds=RETRY_SECONDS)
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception:
@@ -122,7 +123,6 @@ class Analyzer:
             return Wanted(wanted, dataset.val_fraction, dataset.split_seed), files
 
         wanted, files = await self._database.read(load)
-        assert self._work is not None, "the analyzer is not open"
         progress = Progress(self._database, self._changes, dataset_id, self._stopping)
         async with progress.told():
             concluded = await self._look(dataset_id, wanted, files, progress)
@@ -137,15 +137,18 @@ class Analyzer:
     async def _look(
         self, dataset_id: str, wanted: Wanted, files: Sequence[ReceivedFile], progress: Progress
     ) -> Concluded:
-        assert self._work is not None
         images = [file for file in files if is_image_path(file.path)]
-        with self._work.scratch() as folder:
+        assert self._work is not None, "the analyzer is not open"
+        folder = await in_thread(self._readers, self._work.new_folder)
+        try:
             inspector = Inspector(self._store, dataset_id, self._max_image_pixels, folder)
             inspected = await inspect_images(self._threads, self._workers, inspector, images, progress)
             source = StoredFiles(self._store, dataset_id, files, inspected.pictures, progress)
             return await in_thread(
                 self._readers, conclude, self._store, dataset_id, wanted, files, inspected, source, folder
             )
+        finally:
+            await in_thread(self._readers, shutil.rmtree, folder, ignore_errors=True)
 
     async def _give_up(self, dataset_id: str) -> None:
         """A bug of ours must not leave the dataset ANALYZING for ever."""

@@ -25,12 +25,12 @@ def across_splits(
             copies.add(path)
             said = f"The same image is in the split {splits[other]!r} as {other!r}, and here in {splits[path]!r}: "
             yield Problem(path, "same_image_in_splits", WARNING, f"{said}metrics will look better than they are.")
-    hashed = (
-        (path, splits[path], bits)
+    comparable = (
+        (path, splits[path], small)
         for path in ordered
-        if path not in copies and (bits := pictures[path].hash) is not None
+        if path not in copies and (small := pictures[path].shrunken) is not None
     )
-    for path, other in near_duplicates(hashed):
+    for path, other in near_duplicates(comparable):
         said = f"This image of the split {splits[path]!r} looks like {other!r} of {splits[other]!r}. Where both show "
         said += "the same, metrics will look better than they are."
         yield Problem(path, "near_duplicate_in_splits", WARNING, said)

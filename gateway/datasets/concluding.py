@@ -14,6 +14,7 @@ from gateway.datasets.images import storage_corrupt
 from gateway.datasets.inspection import Inspected
 from gateway.datasets.outcome import Outcome
 from gateway.datasets.stored_files import StoredFiles
+from gateway.work_folder import disk_errors
 from storage.objects import keys
 from storage.objects.digest import sha256_file
 from storage.objects.errors import ObjectMismatch, ObjectNotFound
@@ -40,9 +41,9 @@ def conclude(
 ) -> Concluded:
     """Analyse, and store annotations, if there are any, and manifest, in this order. ``folder`` is for scratch files.
 
-    Blocks. Raises StoreUnavailable, AnalysisStopped.
+    Blocks. Raises StoreUnavailable, AnalysisStopped, WorkFolderUnusable.
     """
-    with Draft(folder / "draft.db") as draft:
+    with disk_errors(), Draft(folder / "draft.db") as draft:
         try:
             outcome = analyse(wanted, files, inspected, source, draft)
         except (ObjectNotFound, ObjectMismatch) as error:

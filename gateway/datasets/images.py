@@ -15,7 +15,8 @@ from PIL import Image, UnidentifiedImageError
 from annotations.problems import ERROR, WARNING, Problem
 from annotations.reading import ImageSize
 from gateway.datasets.files import ReceivedFile
-from gateway.datasets.perceptual import perceptual_hash
+from gateway.datasets.perceptual import shrunken
+from gateway.work_folder import disk_errors
 from storage.objects import keys
 from storage.objects.digest import sha256_bytes
 from storage.objects.errors import ObjectNotFound
@@ -48,10 +49,10 @@ UNREADABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A usable image. ``hash`` is its perceptual hash, None where it shows too little for one."""
+    """A usable image. ``shrunken`` is by what it is compared with others, None where it shows too little for that."""
 
     size: ImageSize
-    hash: int | None
+    shrunken: bytes | None
     animated: bool
 
 
@@ -65,7 +66,10 @@ class Inspector:
         self._folder = folder
 
     def inspect(self, file: ReceivedFile) -> Picture | Problem:
-        """Read a stored image and measure it, or say what is wrong with it. Blocks; raises StoreUnavailable."""
+        """Read a stored image and measure it, or say what is wrong with it. Blocks.
+
+        Raises StoreUnavailable, WorkFolderUnusable.
+        """
         if file.size_bytes == 0:
             return Problem(file.path, "empty_image", WARNING, f"The file has no bytes. {_LEFT_OUT}")
         try:
@@ -81,7 +85,7 @@ class Inspector:
     def _inspect_large(self, file: ReceivedFile) -> Picture | Problem:
         copy, digest = self._folder / uuid4().hex, hashlib.sha256()
         try:
-            with copy.open("wb") as target:
+            with disk_errors(), copy.open("wb") as target:
                 for chunk in self._store.read(keys.dataset_file(self._dataset_id, file.path)):
                     digest.update(chunk)
                     target.write(chunk)
@@ -109,8 +113,8 @@ def measure(path: str, file: BinaryIO, max_pixels: int) -> Picture | Problem:
             size = image.size
             turned = size[::-1] if orientation in _SIDEWAYS else size
             stored, upright = (turned, size) if is_tiff else (size, turned)
-            found = perceptual_hash(image, 1 if is_tiff else orientation)
-            return Picture(ImageSize(*stored, *upright, orientation), found, _is_animated(image))
+            small = shrunken(image, 1 if is_tiff else orientation)
+            return Picture(ImageSize(*stored, *upright, orientation), small, _is_animated(image))
     except Image.DecompressionBombError:
         return _too_many_pixels(path, "far too many pixels", max_pixels)
     except UnidentifiedImageError:

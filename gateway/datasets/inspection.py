@@ -122,7 +122,7 @@ async def inspect_images(
             seen = inspector.inspect(file)
             if isinstance(seen, Picture):
                 size = sizes.setdefault(seen.size, seen.size)
-                found.pictures[file.path] = Picture(size, seen.hash, seen.animated)
+                found.pictures[file.path] = Picture(size, seen.shrunken, seen.animated)
             else:
                 found.problems[file.path] = seen
             progress.advance()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from annotations.draft import Draft
 from annotations.formats.folders import Place
-from annotations.limits import MAX_CLASSES
 from annotations.model import SPLITS
 from annotations.problems import ERROR, WARNING, Problem
 from gateway.datasets.comparisons import across_splits, names_alike
@@ -81,16 +79,8 @@ def _with_val(
 
 def _whole(draft: Draft, tally: Tally, splits: Mapping[str, str]) -> Iterator[Problem]:
     """What is wrong with the dataset as a whole. Where the annotations could not be read, that says enough."""
-    names = [category.name for category in draft.categories]
     if any(problem.severity == ERROR for problem in draft.problems):
         return
-    if len(names) > MAX_CLASSES:
-        said = f"There are {len(names)} classes; at most {MAX_CLASSES} are allowed."
-        yield Problem("", "too_many_classes", ERROR, said)
-        return
-    if repeated := [name for name, count in Counter(names).items() if count > 1]:
-        said = f"Several classes are called {repeated[0]!r}. Give each another name in the annotations."
-        yield Problem("", "class_name_repeats", ERROR, said)
     if not splits:
         said = "No image that can be used has annotations. Upload the images that the annotations name, whole."
         yield Problem("", "no_images", ERROR, said)
@@ -110,10 +100,10 @@ def _whole(draft: Draft, tally: Tally, splits: Mapping[str, str]) -> Iterator[Pr
         )
         yield Problem("", "no_validation_images", ERROR, said)
     if "train" in present and "val" in present:
-        yield from _classes(names, tally, splits)
+        yield from _classes(tally, splits)
 
 
-def _classes(names: list[str], tally: Tally, splits: Mapping[str, str]) -> Iterator[Problem]:
+def _classes(tally: Tally, splits: Mapping[str, str]) -> Iterator[Problem]:
     shown = {split: set[int]() for split in SPLITS}
     for path, found in tally.classes.items():
         shown[splits[path]].update(found)
@@ -121,7 +111,7 @@ def _classes(names: list[str], tally: Tally, splits: Mapping[str, str]) -> Itera
         said = "No training image carries an object. Annotate some, or put annotated images into the split 'train'."
         yield Problem("", "no_training_objects", ERROR, said)
         return
-    for place, name in enumerate(names):
+    for place, name in enumerate(category.name for category in tally.categories):
         if place not in shown["train"]:
             said = f"Class {name!r} has no object on a training image, so it will not be learnt."
             yield Problem("", "class_without_training_objects", WARNING, said)
