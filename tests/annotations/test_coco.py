@@ -89,6 +89,7 @@ def test_the_layout_of_roboflow(tmp_path: Path, around: str) -> None:
         ("annotations/val.json", "a.jpg", "images/val/a.jpg"),
         ("annotations/val.json", "a.jpg", "valid/a.jpg"),
         ("annotations/instances_val2014.json", "a.jpg", "val2014/a.jpg"),
+        ("annotations/instances_Train.json", "a.jpg", "images/Train/a.jpg"),
         ("annotations/all.json", "../pictures/a.jpg", "pictures/a.jpg"),
         ("all.json", "./pictures\\a.jpg", "pictures/a.jpg"),
         ("all.json", "a.jpg", "somewhere/deep/a.jpg"),
@@ -106,6 +107,17 @@ def test_an_image_is_found_where_people_put_it(tmp_path: Path, annotations: str,
 
     assert list(result.images) == [path]
     assert result.problems == []
+
+
+def test_of_two_images_of_one_name_the_one_in_the_folder_of_the_split_is_meant(tmp_path: Path) -> None:
+    for split in ("Train", "Validation"):
+        save_image(tmp_path / "images" / split / "a.jpg")
+        write_json(tmp_path / f"annotations/instances_{split}.json", coco([image(1, "a.jpg")]))
+
+    result = read_folder(read_coco, tmp_path)
+
+    assert result.problems == []
+    assert result.splits == {"images/Train/a.jpg": "train", "images/Validation/a.jpg": "val"}
 
 
 def test_the_folder_of_the_annotations_comes_before_all_others(tmp_path: Path) -> None:
