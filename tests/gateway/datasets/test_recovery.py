@@ -118,6 +118,34 @@ async def test_a_stopped_analysis_is_taken_up_by_the_next_start(
         assert len(manifest["files"]) == 6
 
 
+async def test_an_analysis_that_is_stopped_while_it_reads_labels_is_taken_up_too(
+    database: Database, store: LocalObjectStore, tmp_path: Path, alice: Account
+) -> None:
+    files = annotated.yolo()
+    images = sum(path.endswith(".png") for path in files)
+    slow, work = SlowStore(tmp_path / "objects", 0.1), tmp_path / "work"
+    async with serving(database, slow, work) as (_, address), grpc.aio.insecure_channel(address) as channel:
+        client = Client(channel, alice)
+        dataset_id = await client.filled(files, spec("boxes", format=dataset_pb2.DATASET_FORMAT_YOLO))
+        await client.finalize(dataset_id)
+        watching = client.stub.WatchDataset(
+            dataset_pb2.WatchDatasetRequest(dataset_id=dataset_id), metadata=alice.metadata
+        )
+        async for seen in watching:  # labels count as they are read, after the images
+            assert seen.dataset.state == ANALYZING
+            if seen.analyzed_files > images:
+                break
+        assert [*work.glob("*/*/draft.db")]
+        watching.cancel()
+    left = await database.read(lambda session: DatasetRepository(session).get(dataset_id))
+    assert left is not None and left.state == "ANALYZING"
+    assert [*work.iterdir()] == []
+    async with serving(database, store) as (_, address), grpc.aio.insecure_channel(address) as channel:
+        last = (await Client(channel, alice).watch(dataset_id))[-1]
+        assert (last.dataset.state, last.dataset.object_count) == (READY, 9)
+        assert last.analyzed_files == last.total_files == len(files)
+
+
 async def test_objects_without_a_record_are_removed_at_the_start(
     database: Database, store: LocalObjectStore, ada: Client
 ) -> None:
