@@ -59,6 +59,7 @@ class WorkFolder:
     def new_folder(self) -> Path:
         """A new folder inside. Raises WorkFolderUnusable."""
         with disk_errors():
+            self.path.mkdir(exist_ok=True)  # whoever tidies up /tmp may have taken it
             return Path(tempfile.mkdtemp(dir=self.path))
 
     def close(self) -> None:

@@ -66,17 +66,21 @@ class Analyzer:
         self._turns = asyncio.Semaphore(CONCURRENT_ANALYSES)
         self._stopping = threading.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()
 
     async def open(self) -> None:
         """Make the folder for temporary files and remove what killed gateways left. Raises WorkFolderUnusable."""
         self._work = await in_thread(self._readers, WorkFolder, self._work_folder)
 
     def start(self, dataset_id: str) -> None:
-        """Analyse a dataset that is ANALYZING; does nothing when that is under way."""
-        if dataset_id not in self._running:
-            task = asyncio.create_task(self._run(dataset_id), name=f"analysis of {dataset_id}")
-            self._running[dataset_id] = task
-            task.add_done_callback(lambda _: self._running.pop(dataset_id))
+        """Analyse a dataset that is ANALYZING; while one of its analyses is about to end, when it has."""
+        if dataset_id in self._running:
+            # It is FAILED, and was finalised again before that analysis left; otherwise the next one has nothing to do.
+            self._again.add(dataset_id)
+            return
+        task = asyncio.create_task(self._run(dataset_id), name=f"analysis of {dataset_id}")
+        self._running[dataset_id] = task
+        task.add_done_callback(lambda _: self._ended(dataset_id))
 
     async def close(self) -> None:
         """Cut the analyses off and wait for their threads."""
@@ -86,6 +90,12 @@ class Analyzer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.to_thread(self._shut_down)
+
+    def _ended(self, dataset_id: str) -> None:
+        del self._running[dataset_id]
+        if dataset_id in self._again and not self._stopping.is_set():
+            self._again.discard(dataset_id)
+            self.start(dataset_id)
 
     def _shut_down(self) -> None:
         self._threads.shutdown()

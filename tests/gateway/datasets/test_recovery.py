@@ -6,13 +6,17 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import sys
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import grpc
 from sqlalchemy.orm import Session
 
+from gateway.datasets.analyzer import Analyzer
+from gateway.datasets.changes import Changes
 from gateway.datasets.service import DatasetService
 from storage.database.datasets import DatasetRepository
 from storage.database.engine import Database
@@ -144,6 +148,32 @@ async def test_an_analysis_that_is_stopped_while_it_reads_labels_is_taken_up_too
         last = (await Client(channel, alice).watch(dataset_id))[-1]
         assert (last.dataset.state, last.dataset.object_count) == (READY, 9)
         assert last.analyzed_files == last.total_files == len(files)
+
+
+async def test_a_finalise_in_the_last_moment_of_a_failed_analysis_is_not_forgotten(
+    database: Database, store: LocalObjectStore, tmp_path: Path, ada: Client
+) -> None:
+    dataset_id = await ada.filled(pets())
+    store.delete(keys.dataset_file(dataset_id, "val/dog/0.png"))
+
+    class Hasty(Changes):
+        """Finalises again as soon as the dataset is FAILED, before the analysis that found it so has left."""
+
+        def notify(self, dataset_id: str) -> None:
+            with closing(sqlite3.connect(tmp_path / "gateway.db")) as rows, rows:
+                changed = rows.execute("UPDATE datasets SET state = 'ANALYZING' WHERE state = 'FAILED'")
+            if changed.rowcount:
+                store.put(keys.dataset_file(dataset_id, "val/dog/0.png"), pets()["val/dog/0.png"])
+                analyzer.start(dataset_id)
+
+    analyzer = Analyzer(database, store, Hasty(), tmp_path / "work", max_image_pixels=10_000, threads=2)
+    await analyzer.open()
+    await database.write(
+        lambda session: DatasetRepository(session).change_state(dataset_id, ("UPLOADING",), "ANALYZING")
+    )
+    analyzer.start(dataset_id)
+    assert (await ada.watch(dataset_id))[-1].dataset.state == READY
+    await analyzer.close()
 
 
 async def test_objects_without_a_record_are_removed_at_the_start(
