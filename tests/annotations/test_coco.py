@@ -139,6 +139,28 @@ def test_a_bare_name_that_several_images_have_is_not_guessed_at(tmp_path: Path) 
     assert result.told[0] == ("WARNING", "image_not_found", "all.json")
 
 
+def test_an_image_that_is_missing_is_not_taken_for_another_of_its_name(tmp_path: Path) -> None:
+    """``b/1.jpg`` was not uploaded; its annotations must not end up on ``a/1.jpg``, whichever file comes first."""
+    save_image(tmp_path / "a/1.jpg")
+    write_json(tmp_path / "first.json", coco([image(1, "b/1.jpg")], [annotation(1, 1), annotation(2, 1)]))
+    write_json(tmp_path / "second.json", coco([image(1, "a/1.jpg")], [annotation(1, 1)]))
+
+    result = read_folder(read_coco, tmp_path)
+
+    assert len(result.objects("a/1.jpg")) == 1
+    assert result.told == [("WARNING", "image_not_found", "first.json")]
+
+
+def test_two_entries_that_could_mean_one_image_by_its_name_both_do_not(tmp_path: Path) -> None:
+    save_image(tmp_path / "z/1.jpg")
+    write_json(tmp_path / "all.json", coco([image(1, "a/1.jpg"), image(2, "b/1.jpg")], [annotation(1, 1)]))
+
+    result = read_folder(read_coco, tmp_path)
+
+    assert result.images == {}
+    assert result.kinds == ["image_not_found", "image_not_found", "image_not_listed"]
+
+
 @pytest.mark.parametrize(
     "name", ["../secret.jpg", "/secret.jpg", "../../secret.jpg", "images/../../secret.jpg", "..", "/"]
 )
