@@ -34,6 +34,7 @@ from gateway.training.service import JobService
 from gateway.training.servicer import TrainingServicer
 from gateway.training.validation import ValidationReports
 from gateway.training.validation_objects import ValidationObjects
+from gateway.work_folder import WorkFolderUnusable
 from rpc.channel import MAX_MESSAGE_BYTES
 from rpc.interceptors import ErrorInterceptor, MeshAuthInterceptor
 from rpc.logs import configure_logs
@@ -86,7 +87,7 @@ def main() -> None:
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve(settings, database, store))
-    except AddressInUse as error:
+    except (AddressInUse, WorkFolderUnusable) as error:
         refuse(PROGRAM, str(error))
 
 
@@ -129,6 +130,8 @@ class Gateway:
             max_message_bytes=settings.max_message_bytes,
             upload_url_seconds=settings.upload_url_seconds,
             import_rules=ImportRules(settings.import_sources, settings.object_store, settings),
+            analysis_threads=settings.analysis_threads,
+            work_folder=settings.work_folder,
         )
         jobs = JobService(log, self._fleet, self._telemetry, self._dispatcher.wake)
         watcher = Watcher(database, self._live, settings.heartbeat_seconds)
@@ -158,7 +161,7 @@ class Gateway:
         )
 
     async def serve(self) -> None:
-        """Serve until the process is told to end, then drain. Raises AddressInUse."""
+        """Serve until the process is told to end, then drain. Raises AddressInUse, WorkFolderUnusable."""
         settings = self._settings
         if settings.address_file is not None:
             # Whoever waits for the file must not read the addresses of an earlier gateway.

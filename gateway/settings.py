@@ -67,6 +67,13 @@ class GatewaySettings(MeshTokenSettings, S3Settings):
         16 << 20, ge=1, description="Whole files of all uploads in memory on their way to the store, in bytes."
     )
     archive_max_depth: int = Field(32, ge=0, description="Most folders within each other in an archive.")
+    analysis_threads: int = Field(
+        0, ge=0, le=64, description="Threads that decode images of datasets; 0: one for each processor, at most 4."
+    )
+    work_folder: Path | None = Field(
+        None,
+        description="Folder for temporary files while datasets are analysed; unset: the system's, such as /tmp.",
+    )
     trainer_poll_seconds: float = Field(2.0, gt=0, description="How often each trainer is asked how it is.")
     trainer_timeout_seconds: float = Field(30.0, gt=0, description="Deadline of calls to a trainer, in seconds.")
     heartbeat_seconds: float = Field(10.0, gt=0, description="Sign of life in an idle watch, in seconds.")

@@ -23,7 +23,7 @@ class FileAnnouncement:
     archive: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ReceivedFile:
     """A file that lies whole in the store: a normalised path, bytes and SHA-256 as counted here."""
 

@@ -77,6 +77,10 @@ class DatasetRepository:
             scope=("datasets", user_id, asdict(filters)),
         )
 
+    def statistics(self, dataset_id: str) -> dict[str, Any] | None:
+        """What the analysis measured; None until the dataset is READY."""
+        return self._session.scalar(select(Dataset.statistics).where(Dataset.id == dataset_id))
+
     def in_states(self, states: Collection[str]) -> builtins.list[Dataset]:
         """Every dataset in one of ``states``, oldest first."""
         query = select(Dataset).where(Dataset.state.in_(states)).order_by(Dataset.create_time, Dataset.id)
@@ -156,6 +160,12 @@ class DatasetRepository:
         """Every file, sorted by code points of the path: the same order on every database."""
         files = self._session.scalars(select(DatasetFile).where(DatasetFile.dataset_id == dataset_id))
         return sorted(files, key=lambda file: file.path)
+
+    def stored_files(self, dataset_id: str) -> builtins.list[tuple[str, int, str]]:
+        """(path, bytes, SHA-256) of every file, in the order of ``all_files``: a million of them fit into memory."""
+        columns = DatasetFile.path, DatasetFile.size_bytes, DatasetFile.sha256
+        rows = self._session.execute(select(*columns).where(DatasetFile.dataset_id == dataset_id))
+        return sorted((path, size_bytes, sha256) for path, size_bytes, sha256 in rows)
 
     def assign_splits(self, dataset_id: str, splits: Mapping[str, tuple[str, str]]) -> None:
         """Sets (split, label) of the files by path. Every path must be one of the dataset's files."""

@@ -30,6 +30,7 @@ class Datasets(dataset_service_pb2_grpc.DatasetServiceServicer):
     datasets: dict[str, dataset_pb2.Dataset] = field(default_factory=dict)
     specs: dict[str, dataset_pb2.DatasetSpec] = field(default_factory=dict)
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    statistics: dict[str, dataset_pb2.DatasetStatistics] = field(default_factory=dict)
     break_after: int | None = None
     broken: bool = False
     unpacked: list[str] = field(default_factory=list)
@@ -127,7 +128,8 @@ class Datasets(dataset_service_pb2_grpc.DatasetServiceServicer):
     def GetDataset(
         self, request: dataset_pb2.GetDatasetRequest, context: grpc.ServicerContext
     ) -> dataset_pb2.GetDatasetResponse:
-        return dataset_pb2.GetDatasetResponse(dataset=self._find(request.dataset_id, context))
+        dataset = self._find(request.dataset_id, context)
+        return dataset_pb2.GetDatasetResponse(dataset=dataset, statistics=self.statistics.get(dataset.id))
 
     def ListDatasets(
         self, request: dataset_pb2.ListDatasetsRequest, context: grpc.ServicerContext

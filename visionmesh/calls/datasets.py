@@ -166,6 +166,10 @@ class DatasetCalls(DirectUploadCalls):
         """One dataset."""
         return self._unary(self._datasets.GetDataset, dataset_pb2.GetDatasetRequest(dataset_id=dataset_id)).dataset
 
+    def dataset_with_statistics(self, dataset_id: str) -> dataset_pb2.GetDatasetResponse:
+        """One dataset, and what its analysis measured; unset until it is READY."""
+        return self._unary(self._datasets.GetDataset, dataset_pb2.GetDatasetRequest(dataset_id=dataset_id))
+
     def datasets(
         self,
         *,

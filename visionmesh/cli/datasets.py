@@ -16,15 +16,17 @@ from visionmesh.cli.command import command
 from visionmesh.cli.dataset_changes import update
 from visionmesh.cli.dataset_download import download
 from visionmesh.cli.dataset_preview import preview
+from visionmesh.cli.dataset_statistics import print_statistics
 from visionmesh.cli.failures import FAILED
 from visionmesh.cli.session import Session
 from visionmesh.cli.tables import print_fields, print_table
 from visionmesh.cli.upload_view import watch_analysis, watch_upload
 from visionmesh.cli.values import bytes_text, enum_choices, enum_text, enum_value, time_text
 from visionmesh.client import VisionMeshError, scan
-from visionmesh.v1 import dataset_pb2
+from visionmesh.v1 import common_pb2, dataset_pb2
 
 FORMAT, STATE, VISIBILITY, SEVERITY = "DATASET_FORMAT_", "DATASET_STATE_", "VISIBILITY_", "PROBLEM_SEVERITY_"
+TASK = "TASK_TYPE_"
 DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="Id of the dataset.")]
 FORMATS_HELP = "Layout: " + ", ".join(enum_choices(dataset_pb2.DatasetFormat, FORMAT)) + "."
 STATES_HELP = "Only in this state: " + ", ".join(enum_choices(dataset_pb2.DatasetState, STATE)) + "."
@@ -204,14 +206,14 @@ def list_(
 
 
 def show(session: Session, dataset_id: DatasetArgument) -> None:
-    """Show one dataset: its splits, classes and problems."""
+    """Show one dataset: its splits, classes, statistics and problems."""
     with session.client() as client:
-        dataset = client.get_dataset(dataset_id)
+        found = client.dataset_with_statistics(dataset_id)
         problems = list(client.dataset_problems(dataset_id))
     if session.json:
-        session.print_json({"dataset": dataset, "problems": problems})
+        session.print_json({"dataset": found.dataset, "statistics": found.statistics, "problems": problems})
     else:
-        print_dataset(session, dataset, problems)
+        print_dataset(session, found.dataset, problems, found.statistics)
 
 
 def delete(
@@ -230,7 +232,12 @@ def delete(
         session.out.print(f"deleted {dataset_id}")
 
 
-def print_dataset(session: Session, dataset: dataset_pb2.Dataset, problems: list[dataset_pb2.DatasetProblem]) -> None:
+def print_dataset(
+    session: Session,
+    dataset: dataset_pb2.Dataset,
+    problems: list[dataset_pb2.DatasetProblem],
+    statistics: dataset_pb2.DatasetStatistics | None = None,
+) -> None:
     """Print what is known of a dataset, and the first of its problems."""
     splits = {
         split: sum(classes.images.values()) for split, classes in sorted(dataset.class_distribution.items()) if classes
@@ -243,7 +250,8 @@ def print_dataset(session: Session, dataset: dataset_pb2.Dataset, problems: list
             "description": dataset.description,
             "state": enum_text(dataset_pb2.DatasetState, STATE, dataset.state),
             "failure": f"{dataset.failure.reason}: {dataset.failure.message}" if dataset.HasField("failure") else "",
-            "format": enum_text(dataset_pb2.DatasetFormat, FORMAT, dataset.format),
+            "format": _format_text(dataset),
+            "tasks": ", ".join(enum_text(common_pb2.TaskType, TASK, task) for task in dataset.task_types),
             "visibility": enum_text(dataset_pb2.Visibility, VISIBILITY, dataset.visibility),
             "project": dataset.project_id,
             "imported from": dataset.import_source,
@@ -251,9 +259,12 @@ def print_dataset(session: Session, dataset: dataset_pb2.Dataset, problems: list
             "files": f"{dataset.file_count} ({bytes_text(dataset.total_size_bytes)})",
             "images": ", ".join(f"{split} {count}" for split, count in splits.items()),
             "classes": f"{dataset.num_classes}: {_some(dataset.class_names)}" if dataset.num_classes else "",
+            "objects": dataset.object_count or "",
             "created": time_text(dataset.create_time),
         },
     )
+    if statistics is not None:
+        print_statistics(session.out, dataset, statistics)
     if problems:
         print_table(
             session.out,
@@ -271,6 +282,13 @@ def print_dataset(session: Session, dataset: dataset_pb2.Dataset, problems: list
         )
     if len(problems) > PROBLEMS_SHOWN:
         session.out.print(f"and {len(problems) - PROBLEMS_SHOWN} more problems; --json lists all")
+
+
+def _format_text(dataset: dataset_pb2.Dataset) -> str:
+    if dataset.format == dataset_pb2.DATASET_FORMAT_UNSPECIFIED:
+        return ""
+    name = enum_text(dataset_pb2.DatasetFormat, FORMAT, dataset.format)
+    return f"{name}, detected: {dataset.format_detected_from}" if dataset.format_detected_from else name
 
 
 def _some(names: Iterable[str], most: int = 10) -> str:

@@ -114,6 +114,10 @@ class Client:
         request = dataset_pb2.GetDatasetRequest(dataset_id=dataset_id)
         return (await self.stub.GetDataset(request, metadata=self.metadata)).dataset
 
+    async def statistics(self, dataset_id: str) -> dataset_pb2.DatasetStatistics:
+        request = dataset_pb2.GetDatasetRequest(dataset_id=dataset_id)
+        return (await self.stub.GetDataset(request, metadata=self.metadata)).statistics
+
     async def delete(self, dataset_id: str) -> None:
         await self.stub.DeleteDataset(dataset_pb2.DeleteDatasetRequest(dataset_id=dataset_id), metadata=self.metadata)
 
