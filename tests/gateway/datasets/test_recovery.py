@@ -44,7 +44,7 @@ from storage.database.engine import Database
 from tests.gateway.datasets.conftest import SlowStore, serving
 
 async def main(database, objects, work):
-    async with serving(Database(database), SlowStore(Path(objects), 1.0), Path(work)) as (_, address):
+    async with serving(Database(database), SlowStore(Path(objects), 1.0), work_folder=Path(work)) as (_, address):
         print(address, flush=True)
         await asyncio.Event().wait()
 
