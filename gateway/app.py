@@ -8,6 +8,7 @@ from functools import partial
 import structlog
 
 from gateway.access import AuthInterceptor
+from gateway.datasets.import_rules import ImportRules
 from gateway.datasets.service import DatasetService
 from gateway.datasets.servicer import DatasetServicer
 from gateway.events.live import LiveLog
@@ -123,10 +124,19 @@ class Gateway:
             abandoned_upload_hours=settings.upload_abandon_hours,
             analysis_threads=settings.analysis_threads,
             work_folder=settings.work_folder,
+            max_message_bytes=settings.max_message_bytes,
+            upload_url_seconds=settings.upload_url_seconds,
+            import_rules=ImportRules(settings.import_sources, settings.object_store, settings),
         )
         jobs = JobService(log, self._fleet, self._telemetry, self._dispatcher.wake)
         watcher = Watcher(database, self._live, settings.heartbeat_seconds)
-        self._inference = InferenceService(database, self._fleet, store, max_image_bytes=settings.max_message_bytes)
+        self._inference = InferenceService(
+            database,
+            self._fleet,
+            store,
+            trained=log.kept_reads(),
+            max_image_bytes=settings.max_message_bytes,
+        )
         self._public = self._public_server(
             RegistryServicer(RegistryService(self._fleet)),
             DatasetServicer(self._datasets),

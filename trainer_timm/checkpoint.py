@@ -23,6 +23,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -73,20 +74,23 @@ class TrainingState:
     early_stopping: Mapping[str, Any] = field(default_factory=dict)
 
 
-def save_checkpoint(checkpoints: Path, description: ModelDescription, weights: Tensors, state: TrainingState) -> Path:
-    """Write ``checkpoints/epoch-0007`` whole or not at all, and return its path.
+@dataclass(frozen=True)
+class Snapshot:
+    """A checkpoint in memory, its tensors copied: the training may go on while it is written.
 
-    The files lie in a hidden folder until they are on disk; a folder left by an earlier attempt at the same
-    epoch is replaced.
+    ``weights`` and ``state`` are what the two files hold, tensors and JSON.
     """
-    folder = checkpoints / f"epoch-{description.epoch:04d}"
-    temporary = checkpoints / f".{folder.name}.partial"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    _write(temporary / WEIGHTS_FILE, weights, _describe(description))
+
+    epoch: int
+    weights: tuple[Tensors, Mapping[str, Any]]
+    state: tuple[Tensors, Mapping[str, Any]]
+
+
+def take_snapshot(description: ModelDescription, weights: Tensors, state: TrainingState) -> Snapshot:
+    """Copy what a checkpoint holds."""
     tensors, scalars = split_state(state.optimizer)
     tensors |= {f"{_OWN_WEIGHTS}{name}": tensor for name, tensor in (state.weights or {}).items()}
-    content = {
+    content: dict[str, Any] = {
         "optimizer": scalars,
         "epoch": state.epoch,
         "updates": state.updates,
@@ -94,7 +98,26 @@ def save_checkpoint(checkpoints: Path, description: ModelDescription, weights: T
         "scheduler": dict(state.scheduler),
         "early_stopping": dict(state.early_stopping),
     }
-    _write(temporary / TRAINING_STATE_FILE, tensors, content)
+    # Of what is no tensor too: an optimiser may go on changing a list or mapping that it gave away.
+    return Snapshot(
+        description.epoch,
+        (_copied(weights), _describe(description)),
+        (_copied(tensors), copy.deepcopy(content)),
+    )
+
+
+def write_checkpoint(checkpoints: Path, snapshot: Snapshot) -> Path:
+    """Write ``checkpoints/epoch-0007`` whole or not at all, and return its path.
+
+    The files lie in a hidden folder until they are on disk; a folder left by an earlier attempt at the same
+    epoch is replaced.
+    """
+    folder = checkpoints / f"epoch-{snapshot.epoch:04d}"
+    temporary = checkpoints / f".{folder.name}.partial"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    _write(temporary / WEIGHTS_FILE, *snapshot.weights)
+    _write(temporary / TRAINING_STATE_FILE, *snapshot.state)
     _sync(temporary)
     if folder.exists():
         shutil.rmtree(folder)
@@ -126,7 +149,7 @@ def load_model(folder: Path) -> tuple[ModelDescription, Tensors]:
 
 
 def load_training_state(folder: Path) -> TrainingState:
-    """Read what ``save_checkpoint`` was given, the optimiser's tensors on the CPU."""
+    """Read what ``take_snapshot`` was given, the optimiser's tensors on the CPU."""
     tensors, content = _read(folder / TRAINING_STATE_FILE)
     own = {name: tensors.pop(name) for name in list(tensors) if name.startswith(_OWN_WEIGHTS)}
     return TrainingState(
@@ -153,13 +176,16 @@ def _describe(description: ModelDescription) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, tensors: Tensors, content: Mapping[str, Any]) -> None:
-    # Copies of their own: safetensors refuses tensors that share memory or are not contiguous.
-    owned = {
+def _copied(tensors: Tensors) -> Tensors:
+    # Also because safetensors refuses tensors that share memory or are not contiguous.
+    return {
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    save_file(owned, path, metadata={METADATA_KEY: json.dumps(content)})
+
+
+def _write(path: Path, tensors: Tensors, content: Mapping[str, Any]) -> None:
+    save_file(dict(tensors), path, metadata={METADATA_KEY: json.dumps(content)})
     _sync(path)
 
 

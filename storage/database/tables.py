@@ -124,6 +124,8 @@ class Dataset(Base):
     statistics: Mapped[dict[str, Any] | None] = mapped_column(default=None, deferred=True)
     manifest_digest: Mapped[str] = mapped_column(String(64), default="")
     analyzed_files: Mapped[int] = mapped_column(default=0)
+    import_source: Mapped[str] = mapped_column(String(2048), default="")
+    importing: Mapped[bool] = mapped_column(default=False)  # its files are still being copied
     create_time: Mapped[datetime] = mapped_column(default=now)
     update_time: Mapped[datetime] = mapped_column(default=now)
 
@@ -139,6 +141,17 @@ class DatasetFile(Base):
     split: Mapped[str] = mapped_column(String(20), default="")
     label: Mapped[str] = mapped_column(String(1024), default="")
     create_time: Mapped[datetime] = mapped_column(default=now)
+
+
+class PreparedUpload(Base):
+    """A file that a client may send past the gateway; it becomes a file of the dataset once it was verified."""
+
+    __tablename__ = "prepared_uploads"
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True)
+    path: Mapped[str] = mapped_column(String(1024), primary_key=True)
+    size_bytes: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
+    expire_time: Mapped[datetime]  # when its last URL ends
 
 
 class DatasetProblem(Base):
@@ -171,6 +184,7 @@ class TrainingJob(Base):
     dataset_id: Mapped[str] = mapped_column(String(40), index=True)
     dataset_format: Mapped[str] = mapped_column(String(40))
     manifest_digest: Mapped[str] = mapped_column(String(64))
+    dataset_view: Mapped[str] = mapped_column(String(20), default="")
     num_classes: Mapped[int]
     epochs: Mapped[int]
     batch_size: Mapped[int]

@@ -15,17 +15,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+from storage.objects.digest import sha256_file
 from storage.objects.disk import sync_path
-from storage.objects.errors import InvalidKey, ObjectNotFound, StoreUnavailable
+from storage.objects.errors import InvalidKey, ObjectNotFound, PresigningUnsupported, StoreUnavailable
 from storage.objects.local_writer import LocalObjectWriter
 from storage.objects.saving import save_verified
-from storage.objects.store import DEFAULT_CHUNK_BYTES, ObjectInfo
+from storage.objects.store import DEFAULT_CHUNK_BYTES, ObjectInfo, PresignedPut
 from storage.objects.validity import key_objection
 
 INCOMING = ".incoming"
 LEFTOVER_SECONDS = 24 * 3600
 _MAX_PATH_BYTES = 4095  # PATH_MAX of Linux, less the final NUL
 _PLACE_ATTEMPTS = 20
+# Another file system, one that has no hard links, or a file of somebody else's.
+_NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
 
 
 class LocalObjectStore:
@@ -59,6 +62,27 @@ class LocalObjectStore:
                 writer.write(chunk)
             return writer.commit()
 
+    def take_file(self, key: str, path: Path) -> ObjectInfo:
+        """Link a local file, or copy it from another file system; see ``ObjectStore.take_file``."""
+        self._path(key)
+        temporary = self._incoming / uuid4().hex
+        try:
+            os.link(path, temporary)
+        except OSError as error:
+            if error.errno in _NO_LINKS:
+                return self.put_file(key, path, sha256=sha256_file(path))
+            if not path.exists():
+                raise
+            raise StoreUnavailable(f"cannot write {key!r}: {error}") from error
+        try:
+            with self._translated(key):
+                size_bytes, sha256 = temporary.stat().st_size, sha256_file(temporary)
+                sync_path(temporary)
+                self._place(temporary, key)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return ObjectInfo(key, size_bytes, sha256)
+
     def read(self, key: str, chunk_bytes: int = DEFAULT_CHUNK_BYTES) -> Iterator[bytes]:
         """Yield an object's bytes; see ``ObjectStore.read``."""
         path = self._path(key)
@@ -76,9 +100,24 @@ class LocalObjectStore:
         """Return an object's bytes; see ``ObjectStore.get``."""
         return b"".join(self.read(key))
 
-    def get_file(self, key: str, path: Path, *, sha256: str) -> None:
+    def get_file(self, key: str, path: Path, *, sha256: str, size_bytes: int | None = None) -> None:
         """Write an object to a local file; see ``ObjectStore.get_file``."""
-        save_verified(self.read(key), path, key=key, sha256=sha256)
+        save_verified(self.read(key), path, key=key, sha256=sha256, size_bytes=size_bytes)
+
+    def copy(self, source: str, key: str, *, sha256: str = "") -> None:
+        """Copy an object; see ``ObjectStore.copy``."""
+        with self.writer(key) as writer:
+            for chunk in self.read(source):
+                writer.write(chunk)
+            writer.commit()
+
+    def copy_from_bucket(self, bucket: str, name: str, key: str) -> bool:
+        """A folder lies in no bucket; see ``ObjectStore.copy_from_bucket``."""
+        return False
+
+    def presign_put(self, key: str, *, size_bytes: int, sha256: str, seconds: int) -> PresignedPut:
+        """Raises PresigningUnsupported: nobody serves the folder; see ``ObjectStore.presign_put``."""
+        raise PresigningUnsupported(key)
 
     def stat(self, key: str) -> ObjectInfo:
         """Describe an object; see ``ObjectStore.stat``."""

@@ -1,4 +1,4 @@
-"""``datasets``: upload, list, show, delete."""
+"""``datasets``: upload, list, show, download, preview, update, delete."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Annotated
 import typer
 
 from visionmesh.cli.command import command
+from visionmesh.cli.dataset_changes import update
+from visionmesh.cli.dataset_download import download
+from visionmesh.cli.dataset_preview import preview
 from visionmesh.cli.dataset_statistics import print_statistics
 from visionmesh.cli.failures import FAILED
 from visionmesh.cli.session import Session
@@ -41,6 +44,23 @@ def group() -> typer.Typer:
     )(upload)
     command(app, "list", examples="visionmesh datasets list --state ready\nvisionmesh datasets list --json")(list_)
     command(app, "show", examples="visionmesh datasets show DATASET")(show)
+    command(
+        app,
+        "download",
+        examples=(
+            "visionmesh datasets download DATASET photos/ --split train\n"
+            "visionmesh datasets download DATASET --archive photos.tar"
+        ),
+    )(download)
+    command(
+        app,
+        "preview",
+        examples=(
+            "visionmesh datasets preview DATASET --count 25 --class cat\n"
+            "visionmesh datasets preview DATASET train/cat/1.jpg --output cat.png"
+        ),
+    )(preview)
+    command(app, "update", examples="visionmesh datasets update DATASET --name flowers --tag spring")(update)
     command(app, "delete", examples="visionmesh datasets delete DATASET --yes")(delete)
     return app
 
@@ -64,6 +84,9 @@ def upload(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of that split.")] = 0,
     resume: Annotated[str, typer.Option("--resume", metavar="DATASET", help="Go on with an interrupted upload.")] = "",
+    direct: Annotated[
+        bool, typer.Option("--direct", help="Send the files past the gateway, straight to its S3 object store.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the dataset is analysed.")] = True,
 ) -> None:
     """Upload a folder as a dataset and wait until it is analysed. Fails when it cannot be trained on."""
@@ -88,11 +111,12 @@ def upload(
                     seed=seed,
                     progress=progress,
                     resume=resume,
+                    direct=direct,
                     on_created=lambda created: started.append(created.id),
                 )
         except BaseException:
             if started[-1] and not session.json:
-                hint = f"visionmesh datasets upload {folder} --resume {started[-1]}"
+                hint = f"visionmesh datasets upload {folder} --resume {started[-1]}{' --direct' * direct}"
                 print(f"the upload is not finished; go on with: {hint}", file=sys.stderr)
             raise
         if wait:
@@ -101,7 +125,7 @@ def upload(
     if session.json:
         session.print_json({"dataset": dataset, "problems": problems, "skipped": list(found.skipped)})
     else:
-        _print_dataset(session, dataset, problems)
+        print_dataset(session, dataset, problems)
     if dataset.state == dataset_pb2.DATASET_STATE_FAILED:
         raise typer.Exit(FAILED)
 
@@ -160,7 +184,7 @@ def show(session: Session, dataset_id: DatasetArgument) -> None:
     if session.json:
         session.print_json({"dataset": found.dataset, "statistics": found.statistics, "problems": problems})
         return
-    _print_dataset(session, found.dataset, problems, found.statistics)
+    print_dataset(session, found.dataset, problems, found.statistics)
 
 
 def delete(
@@ -179,12 +203,13 @@ def delete(
         session.out.print(f"deleted {dataset_id}")
 
 
-def _print_dataset(
+def print_dataset(
     session: Session,
     dataset: dataset_pb2.Dataset,
     problems: list[dataset_pb2.DatasetProblem],
     statistics: dataset_pb2.DatasetStatistics | None = None,
 ) -> None:
+    """Print what is known of a dataset, and the first of its problems."""
     splits = {
         split: sum(classes.images.values()) for split, classes in sorted(dataset.class_distribution.items()) if classes
     }
@@ -200,6 +225,7 @@ def _print_dataset(
             "tasks": ", ".join(enum_text(common_pb2.TaskType, TASK, task) for task in dataset.task_types),
             "visibility": enum_text(dataset_pb2.Visibility, VISIBILITY, dataset.visibility),
             "project": dataset.project_id,
+            "imported from": dataset.import_source,
             "tags": ", ".join(dataset.tags),
             "files": f"{dataset.file_count} ({bytes_text(dataset.total_size_bytes)})",
             "images": ", ".join(f"{split} {count}" for split, count in splits.items()),

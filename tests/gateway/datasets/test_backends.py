@@ -45,7 +45,7 @@ async def team(postgresql_url: str, bucket: S3ObjectStore, tmp_path: Path) -> As
     database = Database(postgresql_url)
     account = await make_account(database, tmp_path.name)
     async with (
-        serving(database, bucket, tmp_path / "work") as (_, address),
+        serving(database, bucket, work_folder=tmp_path / "work") as (_, address),
         grpc.aio.insecure_channel(address) as channel,
     ):
         yield Client(channel, account)

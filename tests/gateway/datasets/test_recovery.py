@@ -8,6 +8,7 @@ import os
 import signal
 import sqlite3
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +17,9 @@ import grpc
 from sqlalchemy.orm import Session
 
 from gateway.datasets.analyzer import Analyzer
+from gateway.datasets.arrivals import Arrivals
 from gateway.datasets.changes import Changes
+from gateway.datasets.inventory import UploadLimits
 from gateway.datasets.service import DatasetService
 from storage.database.datasets import DatasetRepository
 from storage.database.engine import Database
@@ -42,7 +45,7 @@ from storage.database.engine import Database
 from tests.gateway.datasets.conftest import SlowStore, serving
 
 async def main(database, objects, work):
-    async with serving(Database(database), SlowStore(Path(objects), 1.0), Path(work)) as (_, address):
+    async with serving(Database(database), SlowStore(Path(objects), 1.0), work_folder=Path(work)) as (_, address):
         print(address, flush=True)
         await asyncio.Event().wait()
 
@@ -89,7 +92,7 @@ async def test_a_kill_at_any_moment_leaves_what_the_next_start_puts_right(
     assert [*(tmp_path / "work").glob("*/*")]
 
     async with (
-        serving(database, store, tmp_path / "work") as (_, address),
+        serving(database, store, work_folder=tmp_path / "work") as (_, address),
         grpc.aio.insecure_channel(address) as channel,
     ):
         client = Client(channel, alice)
@@ -128,7 +131,7 @@ async def test_an_analysis_that_is_stopped_while_it_reads_labels_is_taken_up_too
     files = annotated.yolo()
     images = sum(path.endswith(".png") for path in files)
     slow, work = SlowStore(tmp_path / "objects", 0.1), tmp_path / "work"
-    async with serving(database, slow, work) as (_, address), grpc.aio.insecure_channel(address) as channel:
+    async with serving(database, slow, work_folder=work) as (_, address), grpc.aio.insecure_channel(address) as channel:
         client = Client(channel, alice)
         dataset_id = await client.filled(files, spec("boxes", format=dataset_pb2.DATASET_FORMAT_YOLO))
         await client.finalize(dataset_id)
@@ -166,7 +169,9 @@ async def test_a_finalise_in_the_last_moment_of_a_failed_analysis_is_not_forgott
                 store.put(keys.dataset_file(dataset_id, "val/dog/0.png"), pets()["val/dog/0.png"])
                 analyzer.start(dataset_id)
 
-    analyzer = Analyzer(database, store, Hasty(), tmp_path / "work", max_image_pixels=10_000, threads=2)
+    changes, threads = Hasty(), ThreadPoolExecutor(1)
+    arrivals = Arrivals(database, store, changes, threads, UploadLimits())
+    analyzer = Analyzer(database, store, changes, arrivals, tmp_path / "work", max_image_pixels=10_000, threads=2)
     await analyzer.open()
     await database.write(
         lambda session: DatasetRepository(session).change_state(dataset_id, ("UPLOADING",), "ANALYZING")
@@ -174,6 +179,7 @@ async def test_a_finalise_in_the_last_moment_of_a_failed_analysis_is_not_forgott
     analyzer.start(dataset_id)
     assert (await ada.watch(dataset_id))[-1].dataset.state == READY
     await analyzer.close()
+    threads.shutdown()
 
 
 async def test_objects_without_a_record_are_removed_at_the_start(
