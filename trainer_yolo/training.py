@@ -62,7 +62,9 @@ def train(
     try:
         with passed_on_log(reporter), CheckpointWriter(run_folder / "checkpoints") as writer:
             run = Run(spec, definition, data, run_folder, writer, reporter, versions, pretrained_folder)
-            if not run.is_over():
+            if run.is_over():
+                run.tell_beginning()
+            else:
                 run.trainer().train()
     except _Stopped:
         return False
@@ -99,6 +101,7 @@ class Run:
         self._sign = 1.0 if spec.primary_metric_mode == "max" else -1.0
         self._state, self._average = self._resumed()
         self._best = None if self._state is None else self._state.best_metric
+        self._epochs_done = 0 if self._state is None else self._state.epoch
         self._began_seconds = self._reported_seconds = 0.0
 
     def trainer(self) -> RunTrainer:
@@ -142,8 +145,10 @@ class Run:
         return model
 
     def state(self) -> tuple[TrainingState, Mapping[str, torch.Tensor]] | None:
-        """What to go on from, with the averaged weights."""
-        return None if self._state is None else (self._state, self._average)
+        """What to go on from, with the averaged weights; handed over once, since it is as large as the model."""
+        state, self._state = self._state, None
+        average, self._average = self._average, {}
+        return None if state is None else (state, average)
 
     def fitness(self, trainer: RunTrainer, results: Results) -> float:
         """The primary metric with its sign: more is better."""
@@ -212,9 +217,16 @@ class Run:
             ),
         )
 
+    def tell_beginning(self) -> None:
+        """Tell where the training begins, and on what."""
+        images = len(self.data.train)
+        steps = -(-images // min(self._spec.batch_size, images))
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._reporter.began(self._spec.epochs, self._epochs_done + 1, steps, device)
+
     def _begin(self, trainer: RunTrainer) -> None:
         spec, log = self._spec, self._reporter.log
-        self._reporter.began(spec.epochs, trainer.start_epoch + 1, len(trainer.train_loader), trainer.device.type)
+        self.tell_beginning()
         for sentence in self.data.oddities:
             log("warning", sentence)
         if len(self.data.train) < spec.batch_size:

@@ -168,4 +168,4 @@ def test_a_checkpoint_with_all_epochs_has_nothing_left_to_train(
     assert YoloAdapter().train(make_spec(task_type, epochs=1), dataset_of(task_type), tmp_path / "a", recorder)
     spec = make_spec(task_type, epochs=1, resume_from=recorder.checkpoints[-1][1])
     assert YoloAdapter().train(spec, dataset_of(task_type), tmp_path / "b", again)
-    assert not again.epochs
+    assert again.beginnings == [(1, 2, 3, recorder.beginnings[0][3])] and not again.epochs
