@@ -18,13 +18,19 @@ OWNER = "owner"
 
 def running_job(database_url: str, epochs: int = 1_000_000) -> run_pb2.RunSpec:
     """Make a RUNNING job of the gateway's owner in its first attempt, and return the run's ids for its agent."""
-    return asyncio.run(_running_job(database_url, epochs))
+    [run] = running_jobs(database_url, 1, epochs)
+    return run
 
 
-async def _running_job(database_url: str, epochs: int) -> run_pb2.RunSpec:
+def running_jobs(database_url: str, count: int, epochs: int = 1_000_000) -> list[run_pb2.RunSpec]:
+    """Make as many of them."""
+    return asyncio.run(_running_jobs(database_url, count, epochs))
+
+
+async def _running_jobs(database_url: str, count: int, epochs: int) -> list[run_pb2.RunSpec]:
     database = Database(database_url, pool_size=1)
     try:
-        return await database.write(lambda session: _add(session, epochs))
+        return await database.write(lambda session: [_add(session, epochs) for _ in range(count)])
     finally:
         await database.close()
 

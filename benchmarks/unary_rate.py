@@ -1,5 +1,7 @@
-"""Calls of GetJob per second through the whole chain of a gateway (authentication, interceptors, a read of the
-database, conversion), against a bare grpc.aio handler that returns the same message.
+"""Calls of GetJob per second through the whole chain of a gateway (interceptors, authentication, the answer that it
+keeps until the job changes), against a bare grpc.aio handler that returns the same message.
+
+Beside it, the same where every call reads the database: more jobs are asked for in turn than answers are kept.
 """
 
 from __future__ import annotations
@@ -7,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import grpc
@@ -15,8 +18,9 @@ import psutil
 
 from benchmarks.gateway_process import GatewayProcess
 from benchmarks.measure import Options, Report, Series, in_turns, main, ratio
-from benchmarks.records import running_job
+from benchmarks.records import running_jobs
 from benchmarks.worker import Worker
+from gateway.events.kept_reads import KEPT_JOBS
 from rpc.process import loop_factory
 from visionmesh.v1 import training_pb2, training_service_pb2_grpc
 
@@ -30,15 +34,17 @@ def measure(options: Options) -> Sequence[Report]:
     with tempfile.TemporaryDirectory(prefix="visionmesh-bench-") as root:
         folder = Path(root)
         with GatewayProcess(folder) as gateway:
-            run = running_job(gateway.database_url)
-            request = training_pb2.GetJobRequest(job_id=run.job_id)
+            runs = running_jobs(gateway.database_url, KEPT_JOBS + 2 * CALLERS)
+            requests = [training_pb2.GetJobRequest(job_id=run.job_id) for run in runs]
+            one, each = cycle(requests[:1]), cycle(requests)
             message = folder / "job.pb"
-            message.write_bytes(asyncio.run(_one(gateway.address, gateway.token, request)))
+            message.write_bytes(asyncio.run(_one(gateway.address, gateway.token, requests[0])))
             with Worker("benchmarks.bare_server", str(message)) as bare:
                 bare_address = str(bare.answer())
                 sides = {
-                    "bare handler": lambda: _rate(bare_address, "", request, seconds, bare.pid),
-                    "gateway": lambda: _rate(gateway.address, gateway.token, request, seconds, gateway.pid),
+                    "bare handler": lambda: _rate(bare_address, "", one, seconds, bare.pid),
+                    "gateway": lambda: _rate(gateway.address, gateway.token, one, seconds, gateway.pid),
+                    "gateway, reading": lambda: _rate(gateway.address, gateway.token, each, seconds, gateway.pid),
                 }
                 found = in_turns(options.runs, sides)
     rates = {name: Series(name, "calls/s", [rate for rate, _ in values]) for name, values in found.items()}
@@ -50,11 +56,15 @@ def measure(options: Options) -> Sequence[Report]:
         Report(
             "GetJob: gateway against a bare handler",
             f"{CALLERS} callers in one asyncio client process, each with one call at a time, for {seconds:g} s a run "
-            "after a warm-up; both servers run alone in their process, on the same event loop; the gateway reads "
-            "SQLite. Client and server share the processors. Processor time is the server's alone.",
+            "after a warm-up; both servers run alone in their process, on the same event loop. The gateway is asked "
+            "for one job that does not change (its answer is kept, encoded; the bare handler encodes its own each "
+            f"time), and, reading, for {KEPT_JOBS + 2 * CALLERS:,} jobs in turn, of which it keeps "
+            f"{KEPT_JOBS:,} answers: each call reads SQLite. Client and server share the processors. Processor "
+            "time is the server's alone.",
             [*rates.values(), *costs.values()],
             [
                 ratio("gateway / bare", rates["gateway"], rates["bare handler"], TARGET),
+                ratio("gateway, reading / bare", rates["gateway, reading"], rates["bare handler"]),
                 ratio("processor time: gateway / bare", costs["gateway"], costs["bare handler"]),
             ],
         )
@@ -62,15 +72,15 @@ def measure(options: Options) -> Sequence[Report]:
 
 
 def _rate(
-    address: str, token: str, request: training_pb2.GetJobRequest, seconds: float, pid: int
+    address: str, token: str, requests: Iterator[training_pb2.GetJobRequest], seconds: float, pid: int
 ) -> tuple[float, float]:
     """Calls per second, and seconds of the server's processor time per call."""
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_load(address, token, request, seconds, psutil.Process(pid)))
+        return runner.run(_load(address, token, requests, seconds, psutil.Process(pid)))
 
 
 async def _load(
-    address: str, token: str, request: training_pb2.GetJobRequest, seconds: float, server: psutil.Process
+    address: str, token: str, requests: Iterator[training_pb2.GetJobRequest], seconds: float, server: psutil.Process
 ) -> tuple[float, float]:
     metadata = (("authorization", f"Bearer {token}"),)
     async with grpc.aio.insecure_channel(address) as channel:
@@ -80,7 +90,7 @@ async def _load(
         async def call() -> int:
             count = 0
             while time.perf_counter() < ends:
-                await stub.GetJob(request, metadata=metadata)
+                await stub.GetJob(next(requests), metadata=metadata)
                 count += 1
             return count
 

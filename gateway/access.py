@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-import grpc
-from grpc.aio import ServerInterceptor
-
 from rpc.errors import DomainError
-from rpc.interceptors import OPEN_SERVICES, Context, Continuation, Handler, bearer, wrap_handler
+from rpc.interceptors import AroundInterceptor, Context, bearer
 from storage.database.engine import Database
 from storage.database.users import UserRepository
 
@@ -44,32 +41,20 @@ def acting_as(user: Caller) -> Iterator[None]:
         _caller.reset(token)
 
 
-class AuthInterceptor(ServerInterceptor):
+class AuthInterceptor(AroundInterceptor):
     """Lets in calls with a known Bearer token and makes its user the caller. Anything not known is refused.
 
     A token that was found is remembered for ``remember_seconds``, so that a busy client costs no query a call.
     """
 
     def __init__(self, database: Database, remember_seconds: float = 10.0) -> None:
+        super().__init__()
         self._database = database
         self._remember_seconds = remember_seconds
-        self._known: dict[str, tuple[Caller, float]] = {}
+        self._known: dict[bytes, tuple[Caller, float]] = {}
 
-    async def intercept_service(
-        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler | None:
-        handler = await continuation(handler_call_details)
-        if handler is None or handler_call_details.method.startswith(OPEN_SERVICES):
-            return handler
-        header = bearer(handler_call_details)
-
-        @asynccontextmanager
-        async def around(context: Context) -> AsyncIterator[None]:
-            # Each call runs in a task of its own, so the variable needs no reset.
-            _caller.set(await self._authenticate(header))
-            yield
-
-        return wrap_handler(handler, around)
+    def around(self, method: str, context: Context) -> AbstractAsyncContextManager[None]:
+        return _LetIn(self._authenticate, bearer(context))
 
     async def _authenticate(self, header: str | None) -> Caller:
         if not header:
@@ -80,7 +65,7 @@ class AuthInterceptor(ServerInterceptor):
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
             raise DomainError("TOKEN_INVALID", "The `authorization` metadata must read `Bearer <token>`.")
-        digest = hashlib.sha256(token.encode()).hexdigest()
+        digest = hashlib.sha256(token.encode()).digest()
         found, expires = self._known.get(digest, (None, 0.0))
         if found is not None and time.monotonic() < expires:
             return found
@@ -91,3 +76,20 @@ class AuthInterceptor(ServerInterceptor):
         known = Caller(user.id, user.name)
         self._known[digest] = (known, time.monotonic() + self._remember_seconds)
         return known
+
+
+class _LetIn:
+    """Makes the owner of a token the caller of what runs inside."""
+
+    __slots__ = ("_authenticate", "_header")
+
+    def __init__(self, authenticate: Callable[[str | None], Awaitable[Caller]], header: str | None) -> None:
+        self._authenticate = authenticate
+        self._header = header
+
+    async def __aenter__(self) -> None:
+        # Each call runs in a task of its own, so the variable needs no reset.
+        _caller.set(await self._authenticate(self._header))
+
+    async def __aexit__(self, *raised: object) -> None:
+        return None

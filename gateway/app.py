@@ -123,7 +123,13 @@ class Gateway:
         )
         jobs = JobService(log, self._fleet, self._telemetry, self._dispatcher.wake)
         watcher = Watcher(database, self._live, settings.heartbeat_seconds)
-        self._inference = InferenceService(database, self._fleet, store, max_image_bytes=settings.max_message_bytes)
+        self._inference = InferenceService(
+            database,
+            self._fleet,
+            store,
+            trained=log.kept_reads(),
+            max_image_bytes=settings.max_message_bytes,
+        )
         self._public = self._public_server(
             RegistryServicer(RegistryService(self._fleet)),
             DatasetServicer(self._datasets),

@@ -11,6 +11,8 @@ import hmac
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from types import TracebackType
 from typing import Any, TypeAlias, cast
 
 import grpc
@@ -61,7 +63,31 @@ def wrap_handler(handler: Handler, around: Around) -> Handler:
     return cast(Handler, make(answers, handler.request_deserializer, handler.response_serializer))
 
 
-class ErrorInterceptor(ServerInterceptor):
+class AroundInterceptor(ServerInterceptor):
+    """Runs every call, but those of open services, inside ``around``. A method's handler is wrapped once."""
+
+    def __init__(self) -> None:
+        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
+
+    def around(self, method: str, context: Context) -> AbstractAsyncContextManager[None]:
+        """What a call runs inside of; it may refuse the call by raising when it is entered."""
+        raise NotImplementedError
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> Handler | None:
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or method.startswith(OPEN_SERVICES):
+            return handler
+        inner, wrapped = self._wrapped.get(method, (None, None))
+        if wrapped is None or inner is not handler:
+            wrapped = wrap_handler(handler, partial(self.around, method))
+            self._wrapped[method] = handler, wrapped
+        return wrapped
+
+
+class ErrorInterceptor(AroundInterceptor):
     """Gives each call a request id, logs how it ended, and turns exceptions into rich statuses.
 
     A ``DomainError`` becomes its status. Anything unexpected becomes INTERNAL with the request id; its text goes to
@@ -70,41 +96,49 @@ class ErrorInterceptor(ServerInterceptor):
 
     def __init__(self, explain: Explain = lambda error: None) -> None:
         """``explain`` gives the DomainError of an exception that is no bug, for example an outage, or None."""
+        super().__init__()
         self._explain = explain
 
-    async def intercept_service(
-        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler | None:
-        handler = await continuation(handler_call_details)
-        if handler is None or handler_call_details.method.startswith(OPEN_SERVICES):
-            return handler
-        method = handler_call_details.method
+    def around(self, method: str, context: Context) -> AbstractAsyncContextManager[None]:
+        return _Translated(method, context, self._explain)
 
-        @asynccontextmanager
-        async def around(context: Context) -> AsyncIterator[None]:
-            request_id = secrets.token_hex(8)
-            context.set_trailing_metadata((("x-request-id", request_id),))
-            with structlog.contextvars.bound_contextvars(request_id=request_id, method=method):
-                try:
-                    yield
-                except (AbortError, asyncio.CancelledError, GeneratorExit):
-                    raise
-                except DomainError as error:
-                    logger.info("call refused", reason=error.reason, message=error.message)
-                    await abort(context, error, request_id)
-                except Exception as error:
-                    known = self._explain(error)
-                    if known is not None:
-                        logger.warning("call failed", reason=known.reason, error=str(error))
-                        await abort(context, known, request_id)
-                    logger.exception("call failed")
-                    hidden = DomainError(
-                        "INTERNAL",
-                        f"Something went wrong inside VisionMesh. Its log tells more under request id {request_id}.",
-                    )
-                    await abort(context, hidden, request_id)
 
-        return wrap_handler(handler, around)
+class _Translated:
+    """Inside it an exception ends the call with its status. Every call passes here: no generator, for its cost."""
+
+    __slots__ = ("_context", "_explain", "_method", "_request_id")
+
+    def __init__(self, method: str, context: Context, explain: Explain) -> None:
+        self._method = method
+        self._context = context
+        self._explain = explain
+        self._request_id = secrets.token_hex(8)
+
+    async def __aenter__(self) -> None:
+        self._context.set_trailing_metadata((("x-request-id", self._request_id),))
+        # A call has a task, and so a context, of its own: nothing to take back at its end.
+        structlog.contextvars.bind_contextvars(request_id=self._request_id, method=self._method)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, AbortError | asyncio.CancelledError | GeneratorExit):
+            return
+        if isinstance(error, DomainError):
+            logger.info("call refused", reason=error.reason, message=error.message)
+            await abort(self._context, error, self._request_id)
+        if not isinstance(error, Exception):
+            return
+        known = self._explain(error)
+        if known is not None:
+            logger.warning("call failed", reason=known.reason, error=str(error))
+            await abort(self._context, known, self._request_id)
+        logger.error("call failed", exc_info=error)
+        hidden = DomainError(
+            "INTERNAL",
+            f"Something went wrong inside VisionMesh. Its log tells more under request id {self._request_id}.",
+        )
+        await abort(self._context, hidden, self._request_id)
 
 
 async def abort(context: Context, error: DomainError, request_id: str) -> None:
@@ -114,34 +148,25 @@ async def abort(context: Context, error: DomainError, request_id: str) -> None:
     await context.abort(status.code, status.details, trailing)
 
 
-class MeshAuthInterceptor(ServerInterceptor):
+class MeshAuthInterceptor(AroundInterceptor):
     """Lets in only calls that carry the mesh token."""
 
     def __init__(self, token: str) -> None:
+        super().__init__()
         self._expected = f"Bearer {token}".encode()
 
-    async def intercept_service(
-        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler | None:
-        handler = await continuation(handler_call_details)
-        if handler is None or handler_call_details.method.startswith(OPEN_SERVICES):
-            return handler
-        given = bearer(handler_call_details)
-        right = given is not None and hmac.compare_digest(given.encode(), self._expected)
-
-        @asynccontextmanager
-        async def around(context: Context) -> AsyncIterator[None]:
-            if not right:
-                reason = "TOKEN_MISSING" if given is None else "TOKEN_INVALID"
-                raise DomainError(reason, "The mesh is closed to the public: its token is missing or wrong.")
-            yield
-
-        return wrap_handler(handler, around)
+    @asynccontextmanager
+    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
+        given = bearer(context)
+        if given is None or not hmac.compare_digest(given.encode(), self._expected):
+            reason = "TOKEN_MISSING" if given is None else "TOKEN_INVALID"
+            raise DomainError(reason, "The mesh is closed to the public: its token is missing or wrong.")
+        yield
 
 
-def bearer(details: grpc.HandlerCallDetails) -> str | None:
+def bearer(context: Context) -> str | None:
     """The ``authorization`` metadata of a call, or None."""
-    for key, value in details.invocation_metadata or ():
+    for key, value in context.invocation_metadata() or ():
         if key == "authorization":
             return value if isinstance(value, str) else value.decode("latin-1")
     return None

@@ -8,12 +8,14 @@ in two places: in the trainer server (catalogue, schema, prediction) and in the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
+
+from annotations.model import Box, RunLengthMask
 
 ConfigValue = str | int | float | bool | list[float] | None
 
@@ -210,12 +212,22 @@ class TrainingReporter(Protocol):
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """``confidence_threshold`` in [0, 1]; at most ``top_k`` classes per image."""
+    """Thresholds are in [0, 1]; at most ``top_k`` classes or ``max_detections`` objects are answered.
+
+    ``labels`` are the class names that may be answered, None for all; ``run_length_masks`` asks for masks as such in
+    place of polygons.
+    """
 
     confidence_threshold: float = 0.0
     top_k: int = 5
     iou_threshold: float = 0.7
     max_detections: int = 300
+    labels: frozenset[str] | None = None
+    run_length_masks: bool = False
+
+    def allows(self, label: str) -> bool:
+        """Whether a class may be answered."""
+        return self.labels is None or label in self.labels
 
 
 @dataclass(frozen=True)
@@ -228,11 +240,50 @@ class Classification:
 
 
 @dataclass(frozen=True)
+class DetectedKeypoint:
+    """A point in pixels of the upright image, and how sure the model is that it is visible, in [0, 1]."""
+
+    x: float
+    y: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class DetectedRotatedBox:
+    """A rotated box in pixels of the upright image; ``angle`` in radians, clockwise; ``corners`` x, y, … clockwise."""
+
+    center_x: float
+    center_y: float
+    width: float
+    height: float
+    angle: float
+    corners: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One object, in pixels of the upright image.
+
+    ``polygons`` (each x, y, x, y, …) or ``mask`` outline it for segmentation, ``keypoints`` are its pose, and
+    ``rotated_box`` is there for oriented detection.
+    """
+
+    label: str
+    label_id: int
+    confidence: float
+    box: Box
+    polygons: tuple[tuple[float, ...], ...] = ()
+    mask: RunLengthMask | None = None
+    keypoints: tuple[DetectedKeypoint, ...] = ()
+    rotated_box: DetectedRotatedBox | None = None
+
+
+@dataclass(frozen=True)
 class Prediction:
-    """What a model says of one image, most confident first."""
+    """What a model says of one image, most confident first: classes for classification, else objects."""
 
     classifications: tuple[Classification, ...] = ()
-    extra: Mapping[str, float] = field(default_factory=dict)
+    detections: tuple[Detection, ...] = ()
 
 
 class ExportFailed(Exception):

@@ -8,7 +8,7 @@ from typing import cast
 from google.protobuf import struct_pb2
 
 from rpc.times import to_timestamp
-from trainer.adapter import ConfigField, ConfigSchema, ConfigValue, ModelInfo, Preset, Violation
+from trainer.adapter import ConfigField, ConfigSchema, ConfigValue, Detection, ModelInfo, Preset, Violation
 from trainer.cache.checkpoints import CheckpointFile
 from trainer.predictors import Answer, CheckpointSource, LoadedPredictor
 from visionmesh.mesh.v1 import run_pb2, trainer_pb2
@@ -163,11 +163,44 @@ def predict_response(answer: Answer) -> trainer_pb2.PredictResponse:
                 inference_pb2.Classification(label=found.label, label_id=found.label_id, confidence=found.confidence)
                 for found in answer.prediction.classifications
             ],
+            detections=map(_detection_message, answer.prediction.detections),
             image_width=answer.image_width,
             image_height=answer.image_height,
             inference_time_ms=answer.inference_seconds * 1000,
         )
     )
+
+
+def _detection_message(found: Detection) -> inference_pb2.Detection:
+    box, mask, rotated = found.box, found.mask, found.rotated_box
+    message = inference_pb2.Detection(
+        label=found.label,
+        label_id=found.label_id,
+        confidence=found.confidence,
+        box=inference_pb2.Box(x_min=box.x_min, y_min=box.y_min, x_max=box.x_max, y_max=box.y_max),
+        mask=[inference_pb2.Polygon(points=_points(polygon)) for polygon in found.polygons],
+        keypoints=[
+            inference_pb2.Keypoint(point=inference_pb2.Point(x=point.x, y=point.y), confidence=point.confidence)
+            for point in found.keypoints
+        ],
+    )
+    if mask is not None:
+        message.mask_rle.CopyFrom(inference_pb2.RunLengthMask(height=mask.height, width=mask.width, counts=mask.counts))
+    if rotated is not None:
+        message.rotated_box.CopyFrom(
+            inference_pb2.RotatedBox(
+                center=inference_pb2.Point(x=rotated.center_x, y=rotated.center_y),
+                width=rotated.width,
+                height=rotated.height,
+                angle=rotated.angle,
+                corners=_points(rotated.corners),
+            )
+        )
+    return message
+
+
+def _points(coordinates: Sequence[float]) -> list[inference_pb2.Point]:
+    return [inference_pb2.Point(x=x, y=y) for x, y in zip(coordinates[::2], coordinates[1::2], strict=True)]
 
 
 def loaded_model_message(loaded: LoadedPredictor, framework: str) -> inference_pb2.LoadedModel:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from rpc.errors import invalid_request
-from trainer.adapter import JobDraft, PredictOptions
+from trainer.adapter import JobDraft, PredictOptions, Predictor
 from trainer.converters import task_type_name
 from visionmesh.errors import Violation
 from visionmesh.mesh.v1 import run_pb2, trainer_pb2
+from visionmesh.v1 import inference_pb2
 
 # Ids become names of folders.
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
@@ -18,6 +19,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _MAX_TOP_K = 1000
 _MAX_DETECTIONS = 3000
+_SHOWN_CLASSES = 20
 _DEFAULT_CLASSIFICATION_THRESHOLD = 0.0
 _DEFAULT_DETECTION_THRESHOLD = 0.25
 
@@ -54,10 +56,11 @@ def job_draft(request: trainer_pb2.ValidateConfigRequest) -> JobDraft:
     )
 
 
-def predict_options(request: trainer_pb2.PredictRequest) -> Callable[[str], PredictOptions]:
-    """Return the options of a prediction, which depend on the task of the model.
+def predict_options(request: trainer_pb2.PredictRequest) -> Callable[[Predictor], PredictOptions]:
+    """Return the options of a prediction, which depend on the model.
 
-    Raises INVALID_REQUEST naming every option out of range, and what is missing of the checkpoint.
+    Raises INVALID_REQUEST naming every option out of range, and what is missing of the checkpoint; what it returns
+    raises it for labels that the model does not know.
     """
     violations: list[Violation] = []
     if not _SHA256.fullmatch(request.checkpoint.digest):
@@ -77,10 +80,10 @@ def predict_options(request: trainer_pb2.PredictRequest) -> Callable[[str], Pred
     defaults = PredictOptions()
     iou_threshold = request.iou_threshold if request.HasField("iou_threshold") else defaults.iou_threshold
 
-    def options(task_type: str) -> PredictOptions:
-        threshold = (
-            _DEFAULT_CLASSIFICATION_THRESHOLD if task_type == "IMAGE_CLASSIFICATION" else _DEFAULT_DETECTION_THRESHOLD
-        )
+    def options(predictor: Predictor) -> PredictOptions:
+        _check_labels(request.labels, predictor.class_names)
+        classifies = predictor.task_type == "IMAGE_CLASSIFICATION"
+        threshold = _DEFAULT_CLASSIFICATION_THRESHOLD if classifies else _DEFAULT_DETECTION_THRESHOLD
         if request.HasField("confidence_threshold"):
             threshold = request.confidence_threshold
         return PredictOptions(
@@ -88,6 +91,17 @@ def predict_options(request: trainer_pb2.PredictRequest) -> Callable[[str], Pred
             top_k=request.top_k or defaults.top_k,
             iou_threshold=iou_threshold,
             max_detections=request.max_detections or defaults.max_detections,
+            labels=frozenset(request.labels) or None,
+            run_length_masks=request.mask_encoding == inference_pb2.MASK_ENCODING_RLE,
         )
 
     return options
+
+
+def _check_labels(labels: Iterable[str], class_names: Sequence[str]) -> None:
+    unknown = sorted(set(labels) - set(class_names))
+    if unknown:
+        more = ", …" if len(class_names) > _SHOWN_CLASSES else ""
+        known = ", ".join(map(repr, class_names[:_SHOWN_CLASSES])) + more
+        said = f"{', '.join(map(repr, unknown))}: the model knows no such class; it knows {known}."
+        raise invalid_request([Violation("labels", said)])

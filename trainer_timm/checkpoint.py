@@ -23,6 +23,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -37,9 +38,10 @@ from trainer_torch.checkpoint_files import (
     TRAINING_STATE_FILE,
     WEIGHTS_FILE,
     Tensors,
+    copied,
     read_tensors,
+    write_copies,
     write_folder,
-    write_tensors,
 )
 from trainer_torch.optimizer_state import join_state, split_state
 
@@ -74,11 +76,23 @@ class TrainingState:
     early_stopping: Mapping[str, Any] = field(default_factory=dict)
 
 
-def save_checkpoint(checkpoints: Path, description: ModelDescription, weights: Tensors, state: TrainingState) -> Path:
-    """Write ``checkpoints/epoch-0007`` whole or not at all, and return its path."""
+@dataclass(frozen=True)
+class Snapshot:
+    """A checkpoint in memory, its tensors copied: the training may go on while it is written.
+
+    ``weights`` and ``state`` are what the two files hold, tensors and JSON.
+    """
+
+    epoch: int
+    weights: tuple[Tensors, Mapping[str, Any]]
+    state: tuple[Tensors, Mapping[str, Any]]
+
+
+def take_snapshot(description: ModelDescription, weights: Tensors, state: TrainingState) -> Snapshot:
+    """Copy what a checkpoint holds."""
     tensors, scalars = split_state(state.optimizer)
     tensors |= {f"{_OWN_WEIGHTS}{name}": tensor for name, tensor in (state.weights or {}).items()}
-    content = {
+    content: dict[str, Any] = {
         "optimizer": scalars,
         "epoch": state.epoch,
         "updates": state.updates,
@@ -86,12 +100,22 @@ def save_checkpoint(checkpoints: Path, description: ModelDescription, weights: T
         "scheduler": dict(state.scheduler),
         "early_stopping": dict(state.early_stopping),
     }
+    # Of what is no tensor too: an optimiser may go on changing a list or mapping that it gave away.
+    return Snapshot(
+        description.epoch,
+        (copied(weights), _describe(description)),
+        (copied(tensors), copy.deepcopy(content)),
+    )
+
+
+def write_checkpoint(checkpoints: Path, snapshot: Snapshot) -> Path:
+    """Write ``checkpoints/epoch-0007`` whole or not at all, and return its path."""
 
     def write(folder: Path) -> None:
-        write_tensors(folder / WEIGHTS_FILE, weights, _describe(description))
-        write_tensors(folder / TRAINING_STATE_FILE, tensors, content)
+        write_copies(folder / WEIGHTS_FILE, *snapshot.weights)
+        write_copies(folder / TRAINING_STATE_FILE, *snapshot.state)
 
-    return write_folder(checkpoints, description.epoch, write)
+    return write_folder(checkpoints, snapshot.epoch, write)
 
 
 def load_model(folder: Path) -> tuple[ModelDescription, Tensors]:
@@ -117,7 +141,7 @@ def load_model(folder: Path) -> tuple[ModelDescription, Tensors]:
 
 
 def load_training_state(folder: Path) -> TrainingState:
-    """Read what ``save_checkpoint`` was given, the optimiser's tensors on the CPU."""
+    """Read what ``take_snapshot`` was given, the optimiser's tensors on the CPU."""
     tensors, content = read_tensors(folder / TRAINING_STATE_FILE)
     own = {name: tensors.pop(name) for name in list(tensors) if name.startswith(_OWN_WEIGHTS)}
     return TrainingState(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -56,13 +57,15 @@ class Classifier:
         return None
 
     def _prediction(self, probabilities: torch.Tensor, options: PredictOptions) -> Prediction:
-        values, label_ids = probabilities.topk(max(0, min(options.top_k, len(self.class_names))))
+        # With labels to choose from, the most probable of those are wanted, however many others come before.
+        count = options.top_k if options.labels is None else len(self.class_names)
+        values, label_ids = probabilities.topk(max(0, min(count, len(self.class_names))))
         found = (
             Classification(self.class_names[label_id], label_id, confidence)
             for confidence, label_id in zip(values.tolist(), label_ids.tolist(), strict=True)
-            if confidence >= options.confidence_threshold
+            if confidence >= options.confidence_threshold and options.allows(self.class_names[label_id])
         )
-        return Prediction(classifications=tuple(found))
+        return Prediction(classifications=tuple(islice(found, options.top_k)))
 
 
 class TimmPredictor(Classifier):

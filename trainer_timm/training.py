@@ -14,8 +14,9 @@ from trainer_timm.checkpoint import (
     TrainingState,
     load_model,
     load_training_state,
-    save_checkpoint,
+    take_snapshot,
 )
+from trainer_timm.checkpoint_writer import CheckpointWriter
 from trainer_timm.checks import check_dataset
 from trainer_timm.devices import best_device, has_fast_bfloat16
 from trainer_timm.early_stopping import EarlyStopping
@@ -50,7 +51,8 @@ def train(
     check_dataset(dataset, spec)
     torch.set_num_threads(max(1, spec.threads))
     try:
-        return _Training(spec, dataset, run_folder, reporter, versions, pretrained_folder).run()
+        with CheckpointWriter(run_folder / "checkpoints") as writer:
+            return _Training(spec, dataset, writer, reporter, versions, pretrained_folder).run()
     except torch.OutOfMemoryError as error:
         raise BadTrainingData(
             f"Batches of {spec.batch_size} images of {spec.image_size} pixels do not fit into the device's memory; "
@@ -65,14 +67,14 @@ class _Training:
         self,
         spec: TrainingSpec,
         dataset: TrainingDataset,
-        run_folder: Path,
+        writer: CheckpointWriter,
         reporter: TrainingReporter,
         versions: Mapping[str, str],
         pretrained_folder: Path | None,
     ) -> None:
         self._pretrained_folder = pretrained_folder
         self._spec, self._dataset, self._reporter, self._versions = spec, dataset, reporter, versions
-        self._checkpoints = run_folder / "checkpoints"
+        self._writer = writer
         self._epochs_done = 0
         self._best_metric: float | None = None
         device = best_device()
@@ -207,6 +209,8 @@ class _Training:
         extra = {name: value for name, value in validated.metrics.items() if name != "accuracy"}
         extra["samples_per_second"] = trained.samples_per_second
         accuracy = validated.metrics["accuracy"]
+        # The images of a validation belong to the checkpoint that is told next: the one before must be told by now.
+        self._writer.wait()
         self._reporter.metrics(epoch, self._learner.updates, trained.loss, accuracy, trained.learning_rate, extra)
         self._reporter.validation(
             epoch,
@@ -227,8 +231,7 @@ class _Training:
         if not is_best and not is_last and epoch % integer(self._spec.config, "checkpoint.interval"):
             return
         learner = self._learner
-        folder = save_checkpoint(
-            self._checkpoints,
+        snapshot = take_snapshot(
             ModelDescription(
                 model_name=self._spec.model_name,
                 class_names=self._dataset.class_names,
@@ -248,7 +251,7 @@ class _Training:
                 early_stopping=self._stopping.state(),
             ),
         )
-        self._reporter.checkpoint(epoch, folder, is_best, metrics)
+        self._writer.write(snapshot, lambda folder: self._reporter.checkpoint(epoch, folder, is_best, metrics))
 
     def _improves(self, value: float) -> bool:
         if self._best_metric is None:

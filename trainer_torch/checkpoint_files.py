@@ -41,12 +41,20 @@ def write_folder(checkpoints: Path, epoch: int, write: Callable[[Path], None]) -
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], content: Mapping[str, Any]) -> None:
     """Write tensors, whatever their device and memory, and a JSON object beside them; on disk on return."""
-    # Copies of their own: safetensors refuses tensors that share memory or are not contiguous.
-    owned = {
+    write_copies(path, copied(tensors), content)
+
+
+def copied(tensors: Mapping[str, torch.Tensor]) -> Tensors:
+    """Copies on the CPU, each with memory of its own: safetensors refuses what is shared or not contiguous."""
+    return {
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    save_file(owned, path, metadata={METADATA_KEY: json.dumps(content)})
+
+
+def write_copies(path: Path, tensors: Mapping[str, torch.Tensor], content: Mapping[str, Any]) -> None:
+    """Write what ``copied`` made, and a JSON object beside it; on disk on return."""
+    save_file(dict(tensors), path, metadata={METADATA_KEY: json.dumps(content)})
     _sync(path)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from gateway.enums import JOB_STATES
 from gateway.events.encoding import KINDS, encoder
+from gateway.events.kept_reads import KeptReads
 from gateway.events.live import LiveLog
 from gateway.training.states import check_transition
 from rpc.errors import DomainError
@@ -89,7 +90,7 @@ def failure_columns(failure: common_pb2.Failure) -> dict[str, Any]:
 
 
 class JobLog:
-    """Runs transactions on jobs and tells watchers of what they committed.
+    """Runs transactions on jobs, and tells watchers, and those who keep what was read of a job, what they committed.
 
     ``remove_objects`` is called after a commit with the keys that it left without a record, if there are any.
     """
@@ -99,6 +100,7 @@ class JobLog:
     ) -> None:
         self.database = database
         self.live = live
+        self._kept: list[KeptReads[Any]] = []
         self._remove_objects = remove_objects
         self._abandoned: set[asyncio.Task[Any]] = set()  # the loop itself keeps no task alive
 
@@ -117,7 +119,10 @@ class JobLog:
             return work(transaction), transaction
 
         async def commit() -> T:
-            result, done = await self.database.write(run)
+            try:
+                result, done = await self.database.write(run)
+            finally:  # a commit that seems to have failed may have been made all the same
+                self._forget(job_id)
             self.publish(done)
             return result
 
@@ -128,6 +133,23 @@ class JobLog:
             self._abandoned.add(committing)
             committing.add_done_callback(self._ended)
             raise
+
+    def kept_reads(self) -> KeptReads[Any]:
+        """Make room for what is read of jobs again and again; it is forgotten whenever its job changes."""
+        kept: KeptReads[Any] = KeptReads()
+        self._kept.append(kept)
+        return kept
+
+    async def touch(self, job_id: str, run_id: str) -> bool:
+        """Record contact with the agent of a job's run; False when the run is not the current one."""
+        try:
+            return await self.database.write(lambda session: JobRepository(session).touch(run_id, now()))
+        finally:
+            self._forget(job_id)
+
+    def _forget(self, job_id: str) -> None:
+        for kept in self._kept:
+            kept.forget(job_id)
 
     def _ended(self, committing: asyncio.Task[Any]) -> None:
         """Nobody awaits this transaction any more, so its failure is told to the log."""

@@ -19,6 +19,7 @@ def check_predict(request: inference_pb2.PredictRequest, max_image_bytes: int) -
         *_threshold_violations(request, "iou_threshold"),
         *_count_violations("top_k", request.top_k, MAX_TOP_K),
         *_count_violations("max_detections", request.max_detections, MAX_DETECTIONS),
+        *_encoding_violations(request.mask_encoding),
     ]
     if violations:
         raise invalid_request(violations)
@@ -63,6 +64,12 @@ def _threshold_violations(request: inference_pb2.PredictRequest, field: str) -> 
     value: float = getattr(request, field)
     # The comparison is false for NaN too. An unset field reads as 0.
     return [] if 0 <= value <= 1 else [Violation(field, f"must be a number from 0 to 1; it is {value}")]
+
+
+def _encoding_violations(encoding: inference_pb2.MaskEncoding) -> list[Violation]:
+    if encoding in inference_pb2.MaskEncoding.values():
+        return []
+    return [Violation("mask_encoding", f"{encoding} is no MaskEncoding")]
 
 
 def _count_violations(field: str, value: int, largest: int) -> list[Violation]:

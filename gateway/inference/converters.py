@@ -22,4 +22,6 @@ def trainer_request(
         iou_threshold=request.iou_threshold if request.HasField("iou_threshold") else None,
         top_k=request.top_k or DEFAULT_TOP_K,
         max_detections=request.max_detections or DEFAULT_MAX_DETECTIONS,
+        labels=request.labels,
+        mask_encoding=request.mask_encoding,
     )

@@ -9,6 +9,7 @@ from contextlib import aclosing
 
 from sqlalchemy.orm import Session
 
+from gateway.events.kept_reads import KeptReads
 from gateway.failover import first_answer
 from gateway.fleet import Fleet, Trainer
 from gateway.inference.checks import check_predict
@@ -39,8 +40,17 @@ DATASET_FILE_BYTES = 4 << 20
 class InferenceService:
     """Predictions with the checkpoints of a caller's jobs."""
 
-    def __init__(self, database: Database, fleet: Fleet, store: ObjectStore, *, max_image_bytes: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        fleet: Fleet,
+        store: ObjectStore,
+        *,
+        trained: KeptReads[TrainedModel],
+        max_image_bytes: int,
+    ) -> None:
         self._database = database
+        self._trained = trained
         self._fleet = fleet
         self._images = DatasetImages(database, store, max_image_bytes)
         self._max_image_bytes = max_image_bytes
@@ -66,7 +76,7 @@ class InferenceService:
         """
         deadline = time.monotonic() + timeout_seconds if timeout_seconds is not None else None
         check_predict(request, self._max_image_bytes)
-        trained = await self._database.read(lambda session: _find(session, request, user_id))
+        trained = await self._find(request, user_id)
         asked = trainer_request(request, await self._image(request, user_id), trained.checkpoint)
         answer = await first_answer(
             ranked(trained.checkpoint.digest, self._fleet.serving(trained.job.framework)),
@@ -96,7 +106,7 @@ class InferenceService:
             check_predict(request, self._max_image_bytes)
             named = (request.job_id, request.checkpoint_id)
             if named not in found:
-                found[named] = await self._database.read(lambda session: _find(session, request, user_id))
+                found[named] = await self._find(request, user_id)
             trained = found[named]
             return trained, trainer_request(request, await self._image(request, user_id), trained.checkpoint)
 
@@ -126,6 +136,14 @@ class InferenceService:
             models=mine,
             problems=[problem for answer in answers for problem in answer.problems],
         )
+
+    async def _find(self, request: inference_pb2.PredictRequest, user_id: str) -> TrainedModel:
+        async def read() -> TrainedModel:
+            return await self._database.read(lambda session: _find(session, request, user_id))
+
+        if request.WhichOneof("model") == "job_id":
+            return await self._trained.get(request.job_id, user_id, read)
+        return await read()
 
     async def _image(self, request: inference_pb2.PredictRequest, user_id: str) -> bytes:
         if request.WhichOneof("image") == "dataset_file":

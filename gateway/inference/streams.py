@@ -95,7 +95,7 @@ def _without_image(request: inference_pb2.PredictRequest) -> inference_pb2.Predi
 
 
 def _fill(request: inference_pb2.PredictRequest, first: inference_pb2.PredictRequest) -> None:
-    """Give the request what it leaves unset: model, thresholds and counts; its image is its own."""
+    """Give the request what it leaves unset: model, thresholds, counts, labels and encoding; its image is its own."""
     if request.WhichOneof("model") is None:
         if first.WhichOneof("model") == "job_id":
             request.job_id = first.job_id
@@ -107,3 +107,5 @@ def _fill(request: inference_pb2.PredictRequest, first: inference_pb2.PredictReq
         request.iou_threshold = first.iou_threshold
     request.top_k = request.top_k or first.top_k
     request.max_detections = request.max_detections or first.max_detections
+    request.labels[:] = request.labels or first.labels
+    request.mask_encoding = request.mask_encoding or first.mask_encoding

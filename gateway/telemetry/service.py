@@ -14,7 +14,6 @@ from gateway.events.log import JobLog, JobTransaction
 from gateway.telemetry.projection import SOURCES, ingest
 from rpc.errors import DomainError, invalid_request
 from storage.database.errors import SequenceGap
-from storage.database.jobs import JobRepository
 from storage.database.tables import now
 from visionmesh.errors import Violation
 from visionmesh.mesh.v1 import run_pb2
@@ -113,8 +112,7 @@ class TelemetryService:
         self._heard(run_id, written=False)
         if contact.last_heard - contact.last_written < self._write_contact_seconds:
             return
-        touched = await self._log.database.write(lambda session: JobRepository(session).touch(run_id, now()))
-        if touched:
+        if await self._log.touch(job_id, run_id):
             contact.last_written = time.monotonic()
 
     def expect(self, run_id: str, job_id: str) -> Contact:

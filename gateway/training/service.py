@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from gateway.access import Caller
 from gateway.enums import TASK_TYPES
+from gateway.events.kept_reads import KeptReads
 from gateway.events.log import JobLog, JobTransaction, job_not_found
 from gateway.failover import first_answer
 from gateway.fleet import Fleet
@@ -39,6 +40,7 @@ class JobService:
         self, log: JobLog, fleet: Fleet, telemetry: TelemetryService, wake_dispatcher: Callable[[], None]
     ) -> None:
         self._log = log
+        self.encoded: KeptReads[bytes] = log.kept_reads()
         self._database = log.database
         self._fleet = fleet
         self._telemetry = telemetry

@@ -39,19 +39,22 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
         self._watcher = watcher
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Add the service. Its watches are registered with a serializer that passes bytes on: an event is encoded
-        once, for all who watch."""
+        """Add the service. Its watches and GetJob are registered with a serializer that passes bytes on: an event is
+        encoded once for all who watch, a job once for all who ask until it changes."""
         watches: dict[str, tuple[Any, Any]] = {
             "WatchJob": (self.WatchJob, training_pb2.WatchJobRequest),
             "WatchMetrics": (self.WatchMetrics, training_pb2.WatchMetricsRequest),
             "WatchLogs": (self.WatchLogs, training_pb2.WatchLogsRequest),
         }
-        handlers = {
+        handlers: dict[str, Any] = {
             name: grpc.unary_stream_rpc_method_handler(
                 behaviour, request_deserializer=request.FromString, response_serializer=_pass_on
             )
             for name, (behaviour, request) in watches.items()
         }
+        handlers["GetJob"] = grpc.unary_unary_rpc_method_handler(
+            self.GetJob, request_deserializer=training_pb2.GetJobRequest.FromString, response_serializer=_pass_on
+        )
         training_service_pb2_grpc.add_TrainingServiceServicer_to_server(self, server)
         # Of two handlers of a method the last one registered serves it.
         server.add_registered_method_handlers(service_name(training_service_pb2.DESCRIPTOR), handlers)
@@ -77,8 +80,14 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
     async def StopJob(self, request: training_pb2.StopJobRequest, context: Any) -> training_pb2.StopJobResponse:
         return training_pb2.StopJobResponse(job=job_message(await self._jobs.stop(caller(), request.job_id)))
 
-    async def GetJob(self, request: training_pb2.GetJobRequest, context: Any) -> training_pb2.GetJobResponse:
-        return training_pb2.GetJobResponse(job=job_message(await self._jobs.get(caller(), request.job_id)))
+    async def GetJob(self, request: training_pb2.GetJobRequest, context: Any) -> bytes:  # type: ignore[override]
+        user = caller()
+
+        async def read() -> bytes:
+            job = await self._jobs.get(user, request.job_id)
+            return training_pb2.GetJobResponse(job=job_message(job)).SerializeToString()
+
+        return await self._jobs.encoded.get(request.job_id, user.user_id, read)
 
     async def ListJobs(self, request: training_pb2.ListJobsRequest, context: Any) -> training_pb2.ListJobsResponse:
         violations = page_size_violations(request.page_size)

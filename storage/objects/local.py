@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+from storage.objects.digest import sha256_file
 from storage.objects.disk import sync_path
 from storage.objects.errors import InvalidKey, ObjectNotFound, StoreUnavailable
 from storage.objects.local_writer import LocalObjectWriter
@@ -26,6 +27,8 @@ INCOMING = ".incoming"
 LEFTOVER_SECONDS = 24 * 3600
 _MAX_PATH_BYTES = 4095  # PATH_MAX of Linux, less the final NUL
 _PLACE_ATTEMPTS = 20
+# Another file system, one that has no hard links, or a file of somebody else's.
+_NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
 
 
 class LocalObjectStore:
@@ -58,6 +61,27 @@ class LocalObjectStore:
             while chunk := file.read(DEFAULT_CHUNK_BYTES):
                 writer.write(chunk)
             return writer.commit()
+
+    def take_file(self, key: str, path: Path) -> ObjectInfo:
+        """Link a local file, or copy it from another file system; see ``ObjectStore.take_file``."""
+        self._path(key)
+        temporary = self._incoming / uuid4().hex
+        try:
+            os.link(path, temporary)
+        except OSError as error:
+            if error.errno in _NO_LINKS:
+                return self.put_file(key, path, sha256=sha256_file(path))
+            if not path.exists():
+                raise
+            raise StoreUnavailable(f"cannot write {key!r}: {error}") from error
+        try:
+            with self._translated(key):
+                size_bytes, sha256 = temporary.stat().st_size, sha256_file(temporary)
+                sync_path(temporary)
+                self._place(temporary, key)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return ObjectInfo(key, size_bytes, sha256)
 
     def read(self, key: str, chunk_bytes: int = DEFAULT_CHUNK_BYTES) -> Iterator[bytes]:
         """Yield an object's bytes; see ``ObjectStore.read``."""

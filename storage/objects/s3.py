@@ -12,6 +12,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from storage.objects.digest import sha256_file
 from storage.objects.errors import InvalidKey, StoreUnavailable
 from storage.objects.s3_calls import S3Calls
 from storage.objects.s3_errors import translated
@@ -68,6 +69,10 @@ class S3ObjectStore:
             while chunk := file.read(DEFAULT_CHUNK_BYTES):
                 writer.write(chunk)
             return writer.commit()
+
+    def take_file(self, key: str, path: Path) -> ObjectInfo:
+        """Store a local file; see ``ObjectStore.take_file``. Raises OSError when the file cannot be read."""
+        return self.put_file(key, path, sha256=sha256_file(path))
 
     def read(self, key: str, chunk_bytes: int = DEFAULT_CHUNK_BYTES) -> Iterator[bytes]:
         """Yield an object's bytes; see ``ObjectStore.read``."""

@@ -65,6 +65,13 @@ class ObjectStore(Protocol):
         """Store a local file, durable on return. Raises ObjectMismatch when its SHA-256 is another."""
         ...
 
+    def take_file(self, key: str, path: Path) -> ObjectInfo:
+        """Store a local file that nobody writes to any more, durable on return; ``sha256`` of the answer is its digest.
+
+        The file stays where it is, and may share its bytes with the object from now on: the caller only removes it.
+        """
+        ...
+
     def read(self, key: str, chunk_bytes: int = DEFAULT_CHUNK_BYTES) -> Iterator[bytes]:
         """Yield an object's bytes in chunks of at most ``chunk_bytes``: one version of it, whatever happens meanwhile.
 

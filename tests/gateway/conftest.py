@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from gateway.access import AuthInterceptor
+from gateway.events.kept_reads import KeptReads
 from gateway.fleet import Fleet
 from gateway.inference import InferenceService, InferenceServicer
 from gateway.registry import RegistryService, RegistryServicer
@@ -137,7 +138,7 @@ async def open_gateway(database: Database, store: LocalObjectStore) -> AsyncIter
         fleet = Fleet([trainer.address for trainer in trainers], MESH_TOKEN, poll_seconds=0.1, timeout_seconds=10)
         await fleet.start()
         registry = RegistryServicer(RegistryService(fleet))
-        service = InferenceService(database, fleet, store, max_image_bytes=MAX_IMAGE_BYTES)
+        service = InferenceService(database, fleet, store, trained=KeptReads(), max_image_bytes=MAX_IMAGE_BYTES)
         inference = InferenceServicer(service)
         served = create_server(
             [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import grpc
 import pytest
@@ -12,6 +13,7 @@ from storage.database.engine import Database
 from tests.gateway.calls import add_job, predict, refused
 from tests.gateway.conftest import Account, Gateway
 from tests.gateway.stand_in import StandInTrainer, unreadable_image
+from visionmesh.v1 import inference_pb2
 
 
 async def test_predicts_with_the_best_checkpoint_of_a_job(
@@ -37,7 +39,8 @@ async def test_options_reach_the_trainer(
     gateway: Gateway, database: Database, alice: Account, counters: StandInTrainer
 ) -> None:
     job_id, _ = await add_job(database, alice)
-    options = {"confidence_threshold": 0.0, "iou_threshold": 1.0, "top_k": 1, "max_detections": 3000}
+    options: dict[str, Any] = {"confidence_threshold": 0.0, "iou_threshold": 1.0, "top_k": 1, "max_detections": 3000}
+    options |= {"labels": ["bright"], "mask_encoding": inference_pb2.MASK_ENCODING_RLE}
     answer = await predict(gateway, alice, job_id=job_id, **options)
     assert [item.label for item in answer.classifications] == ["bright"]
     (asked,) = counters.predict_requests

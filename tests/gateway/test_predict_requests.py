@@ -16,11 +16,15 @@ from visionmesh.v1 import inference_pb2
 
 async def test_everything_wrong_is_named_at_once(gateway: Gateway, alice: Account) -> None:
     request = inference_pb2.PredictRequest(
-        confidence_threshold=1.5, iou_threshold=float("nan"), top_k=-1, max_detections=3001
+        confidence_threshold=1.5,
+        iou_threshold=float("nan"),
+        top_k=-1,
+        max_detections=3001,
+        mask_encoding=7,  # type: ignore[arg-type]
     )
     error = await refused(gateway.inference.Predict(request, metadata=alice.metadata))
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
-    fields = ["model", "image", "confidence_threshold", "iou_threshold", "top_k", "max_detections"]
+    fields = ["model", "image", "confidence_threshold", "iou_threshold", "top_k", "max_detections", "mask_encoding"]
     assert [item.field for item in error.violations] == fields
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from storage.objects.digest import sha256_bytes
 from storage.objects.errors import InvalidKey, ObjectMismatch, StoreUnavailable
 from storage.objects.local import LocalObjectStore
 from storage.objects.open import open_store
@@ -147,3 +148,22 @@ def test_a_disk_that_takes_no_more_is_unavailable_and_keeps_nothing(local: Local
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert _files(tmp_path / "objects") == []
     assert local.put("key", bytes(65537)).size_bytes == 65537
+
+
+def test_a_file_of_the_same_file_system_is_taken_without_a_copy(tmp_path: Path) -> None:
+    store, source = LocalObjectStore(tmp_path / "objects"), tmp_path / "checkpoint"
+    source.write_bytes(b"weights")
+    store.take_file("key", source)
+    assert os.path.samefile(source, tmp_path / "objects" / "key")
+
+
+def test_a_file_that_cannot_be_linked_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    store, source = LocalObjectStore(tmp_path / "objects"), tmp_path / "checkpoint"
+    source.write_bytes(b"weights")
+    monkeypatch.setattr(os, "link", refused)
+    assert store.take_file("key", source).sha256 == sha256_bytes(b"weights")
+    assert not os.path.samefile(source, tmp_path / "objects" / "key")
+    assert list((tmp_path / "objects" / ".incoming").iterdir()) == []

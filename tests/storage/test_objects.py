@@ -168,6 +168,20 @@ def test_files_go_in_and_out_verified(store: ObjectStore, tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".partial")] == []
 
 
+def test_a_file_that_is_taken_stays_where_it_is_and_may_then_be_removed(store: ObjectStore, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(DATA)
+    taken = store.take_file("folder/key", source)
+    assert (taken.key, taken.size_bytes, taken.sha256) == ("folder/key", len(DATA), sha256_bytes(DATA))
+    assert source.read_bytes() == DATA
+    assert store.take_file("folder/key", source) == taken  # as after an agent that was killed before it told of it
+    source.unlink()
+    assert store.get("folder/key") == DATA
+    with pytest.raises(FileNotFoundError):
+        store.take_file("other", source)
+    assert _keys(store) == ["folder/key"]
+
+
 def test_listing_is_by_prefix_and_sorted_by_key(store: ObjectStore) -> None:
     keys = ["a.txt", "a/b", "a/b.c/d", "a/é", "a0", "datasets/d1/x", "datasets/d10/x", "datasets/d2/x"]
     for key in reversed(keys):

@@ -18,7 +18,7 @@ from safetensors.numpy import save
 from rpc.errors import DomainError
 from storage.objects.local import LocalObjectStore
 from tests.trainer.publishing import publish_checkpoint
-from trainer.adapter import Classification, Export, Prediction, PredictOptions
+from trainer.adapter import Classification, Export, Prediction, PredictOptions, Predictor
 from trainer.converters import checkpoint_source
 from trainer.predictors import CheckpointSource, PredictorPool
 
@@ -32,8 +32,8 @@ def picture(width: int = 6) -> bytes:
 IMAGE = picture()
 
 
-def no_options(task_type: str) -> PredictOptions:
-    assert task_type == "IMAGE_CLASSIFICATION"
+def no_options(predictor: Predictor) -> PredictOptions:
+    assert predictor.task_type == "IMAGE_CLASSIFICATION"
     return PredictOptions()
 
 

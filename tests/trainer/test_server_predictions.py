@@ -126,6 +126,21 @@ async def test_a_prediction_with_wrong_options_names_them_all(
     assert {violation.field.split(".")[0] for violation in empty.violations} == {"checkpoint"}
 
 
+async def test_only_the_labels_asked_for_are_answered(
+    stub: TrainerServiceAsyncStub, checkpoint: run_pb2.CheckpointRef
+) -> None:
+    request = trainer_pb2.PredictRequest(checkpoint=checkpoint, image_bytes=picture(), top_k=5)
+    everything = (await stub.Predict(request)).prediction.classifications
+    request.labels.append(everything[-1].label)
+    one = (await stub.Predict(request)).prediction.classifications
+    request.labels.append("cow")
+    error = await refusal(stub.Predict(request))
+
+    assert len(everything) > 1 and list(one) == [everything[-1]]
+    assert [violation.field for violation in error.violations] == ["labels"]
+    assert "'cow'" in error.violations[0].description and everything[0].label in error.violations[0].description
+
+
 @pytest.mark.parametrize(
     ("image", "reason"),
     [

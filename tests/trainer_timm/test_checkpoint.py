@@ -15,7 +15,14 @@ from safetensors.torch import save_file
 from tests.trainer_timm.helpers import Recorder, make_spec
 from trainer.adapter import TrainingDataset
 from trainer_timm.adapter import TimmAdapter
-from trainer_timm.checkpoint import ModelDescription, TrainingState, load_model, load_training_state, save_checkpoint
+from trainer_timm.checkpoint import (
+    ModelDescription,
+    TrainingState,
+    load_model,
+    load_training_state,
+    take_snapshot,
+    write_checkpoint,
+)
 from trainer_timm.transforms import Preprocessing
 
 PREPROCESSING = Preprocessing(32, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), "bilinear", 0.95, "center")
@@ -40,7 +47,7 @@ def save(folder: Path, epoch: int = 1, weight: float = 1.0) -> Path:
         updates=10,
         best_metric=0.5,
     )
-    return save_checkpoint(folder, description, {"weight": matrix, "transposed": matrix.T}, state)
+    return write_checkpoint(folder, take_snapshot(description, {"weight": matrix, "transposed": matrix.T}, state))
 
 
 def test_a_checkpoint_reads_back_as_it_was_written(tmp_path: Path) -> None:

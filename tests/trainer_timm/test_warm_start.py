@@ -13,7 +13,7 @@ import torch
 from tests.trainer_timm.helpers import Recorder, make_spec, write_dataset
 from trainer.adapter import BadTrainingData, TrainingDataset
 from trainer_timm.adapter import TimmAdapter
-from trainer_timm.checkpoint import ModelDescription, TrainingState, load_model, save_checkpoint
+from trainer_timm.checkpoint import ModelDescription, TrainingState, load_model, take_snapshot, write_checkpoint
 from trainer_timm.heads import head_names, is_of
 from trainer_timm.models import build_model
 from trainer_timm.transforms import resolve_preprocessing
@@ -67,7 +67,7 @@ def saved(folder: Path, model_name: str, names: Sequence[str], size: int) -> tup
     model = build_model(model_name, len(names), size)
     description = ModelDescription(model_name, tuple(names), resolve_preprocessing(model, size), 5, {}, {})
     state = TrainingState(optimizer={"state": {}, "param_groups": []}, epoch=5, updates=1, best_metric=0.0)
-    return save_checkpoint(folder, description, model.state_dict(), state), model.state_dict()
+    return write_checkpoint(folder, take_snapshot(description, model.state_dict(), state)), model.state_dict()
 
 
 def test_a_warm_start_is_as_good_as_its_source_from_the_first_epoch(

@@ -93,9 +93,14 @@ class PredictorPool:
         self._models = ThreadPoolExecutor(max(2, limits.workers), thread_name_prefix="predict")
 
     async def predict(
-        self, source: CheckpointSource, image: bytes, options: Callable[[str], PredictOptions], *, patient: bool = False
+        self,
+        source: CheckpointSource,
+        image: bytes,
+        options: Callable[[Predictor], PredictOptions],
+        *,
+        patient: bool = False,
     ) -> Answer:
-        """Predict an image file; ``options`` are asked for with the model's task.
+        """Predict an image file; ``options`` are asked for with the model.
 
         A cancelled call leaves the queue. ``patient`` waits for a place when the queue is full. Raises DomainError:
         BUSY when it is full and the call is not patient, STORAGE_CORRUPT when the checkpoint is missing or damaged,
@@ -109,7 +114,7 @@ class PredictorPool:
             # Shielded: others wait for the same load.
             predictor = await asyncio.shield(entry.loading)
             prepared = await self._prepare(entry, image, place)
-            prediction, seconds = await entry.batcher.predict(prepared.input, options(predictor.task_type), place)
+            prediction, seconds = await entry.batcher.predict(prepared.input, options(predictor), place)
         finally:
             place.let_go()
         entry.last_used = datetime.now(UTC)

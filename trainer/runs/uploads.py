@@ -13,7 +13,7 @@ from uuid import NAMESPACE_OID, uuid5
 import structlog
 
 from storage.objects import keys
-from storage.objects.digest import sha256_bytes, sha256_file
+from storage.objects.digest import sha256_bytes
 from storage.objects.errors import InvalidKey, ObjectMismatch, ObjectNotFound
 from storage.objects.store import ObjectStore
 from trainer.runs.agent_events import AgentEvents
@@ -153,9 +153,8 @@ def _upload(store: ObjectStore, folder: Path, prefix: str) -> list[checkpoint_pb
 
 
 def _upload_object(store: ObjectStore, path: Path, key: str) -> checkpoint_pb2.StoredObject:
-    size, sha256 = path.stat().st_size, sha256_file(path)
-    store.put_file(key, path, sha256=sha256)
-    stored = store.stat(key)
+    size = path.stat().st_size
+    taken, stored = store.take_file(key, path), store.stat(key)
     if stored.size_bytes != size:
         raise ObjectMismatch(key, f"{size} bytes", f"{stored.size_bytes} bytes")
-    return checkpoint_pb2.StoredObject(storage_path=key, size_bytes=size, sha256=sha256)
+    return checkpoint_pb2.StoredObject(storage_path=key, size_bytes=size, sha256=taken.sha256)

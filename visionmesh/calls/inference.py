@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -27,13 +27,14 @@ class InferenceCalls(Connection):
         confidence_threshold: float | None = None,
         iou_threshold: float | None = None,
         max_detections: int = 0,
+        labels: Sequence[str] = (),
     ) -> inference_pb2.PredictResponse:
         """What a model says of one image, given as the bytes of an image file or as its path.
 
         Name either a job (its best checkpoint answers, else its last) or a checkpoint. Raises ``ValueError`` for
         both or neither, ``OSError`` for a path that cannot be read.
         """
-        request = _question(job_id, checkpoint_id, top_k, confidence_threshold, iou_threshold, max_detections)
+        request = _question(job_id, checkpoint_id, top_k, confidence_threshold, iou_threshold, max_detections, labels)
         request.image_bytes = _image_bytes(image)
         return self._unary(self._inference.Predict, request)
 
@@ -47,6 +48,7 @@ class InferenceCalls(Connection):
         confidence_threshold: float | None = None,
         iou_threshold: float | None = None,
         max_detections: int = 0,
+        labels: Sequence[str] = (),
     ) -> Iterator[inference_pb2.PredictStreamResponse]:
         """What a model says of many images, in their order: each response has either ``response`` or ``failure``.
 
@@ -54,7 +56,7 @@ class InferenceCalls(Connection):
         answers. The checkpoint of a job stays the same for the whole stream. Raises ``ValueError`` and ``OSError``
         as ``predict`` does, and ``VisionMeshError`` when the stream cannot go on.
         """
-        question = _question(job_id, checkpoint_id, top_k, confidence_threshold, iou_threshold, max_detections)
+        question = _question(job_id, checkpoint_id, top_k, confidence_threshold, iou_threshold, max_detections, labels)
         return self._predict_stream(question, images)
 
     def _predict_stream(
@@ -100,6 +102,7 @@ def _question(
     confidence_threshold: float | None,
     iou_threshold: float | None,
     max_detections: int,
+    labels: Sequence[str],
 ) -> inference_pb2.PredictRequest:
     """The request without its image. Raises ``ValueError`` unless exactly one model is named."""
     if bool(job_id) == bool(checkpoint_id):
@@ -109,6 +112,7 @@ def _question(
         confidence_threshold=confidence_threshold,
         iou_threshold=iou_threshold,
         max_detections=max_detections,
+        labels=labels,
     )
     if job_id:
         request.job_id = job_id

@@ -26,41 +26,45 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from visionmesh.v1 import common_pb2 as visionmesh_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvisionmesh/v1/inference.proto\x12\rvisionmesh.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1avisionmesh/v1/common.proto\"2\n\x0e\x44\x61tasetFileRef\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\"\xac\x02\n\x0ePredictRequest\x12\x10\n\x06job_id\x18\x01 \x01(\tH\x00\x12\x17\n\rcheckpoint_id\x18\x02 \x01(\tH\x00\x12\x15\n\x0bimage_bytes\x18\x03 \x01(\x0cH\x01\x12\x35\n\x0c\x64\x61taset_file\x18\x04 \x01(\x0b\x32\x1d.visionmesh.v1.DatasetFileRefH\x01\x12!\n\x14\x63onfidence_threshold\x18\x05 \x01(\x01H\x02\x88\x01\x01\x12\x1a\n\riou_threshold\x18\x06 \x01(\x01H\x03\x88\x01\x01\x12\r\n\x05top_k\x18\x07 \x01(\x05\x12\x16\n\x0emax_detections\x18\x08 \x01(\x05\x42\x07\n\x05modelB\x07\n\x05imageB\x17\n\x15_confidence_thresholdB\x10\n\x0e_iou_threshold\"E\n\x0e\x43lassification\x12\r\n\x05label\x18\x01 \x01(\t\x12\x10\n\x08label_id\x18\x02 \x01(\x05\x12\x12\n\nconfidence\x18\x03 \x01(\x01\"A\n\x03\x42ox\x12\r\n\x05x_min\x18\x01 \x01(\x01\x12\r\n\x05y_min\x18\x02 \x01(\x01\x12\r\n\x05x_max\x18\x03 \x01(\x01\x12\r\n\x05y_max\x18\x04 \x01(\x01\"\x1d\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x01\x12\t\n\x01y\x18\x02 \x01(\x01\"/\n\x07Polygon\x12$\n\x06points\x18\x01 \x03(\x0b\x32\x14.visionmesh.v1.Point\"C\n\x08Keypoint\x12#\n\x05point\x18\x01 \x01(\x0b\x32\x14.visionmesh.v1.Point\x12\x12\n\nconfidence\x18\x02 \x01(\x01\"`\n\nRotatedBox\x12$\n\x06\x63\x65nter\x18\x01 \x01(\x0b\x32\x14.visionmesh.v1.Point\x12\r\n\x05width\x18\x02 \x01(\x01\x12\x0e\n\x06height\x18\x03 \x01(\x01\x12\r\n\x05\x61ngle\x18\x04 \x01(\x01\"\xe3\x01\n\tDetection\x12\r\n\x05label\x18\x01 \x01(\t\x12\x10\n\x08label_id\x18\x02 \x01(\x05\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x1f\n\x03\x62ox\x18\x04 \x01(\x0b\x32\x12.visionmesh.v1.Box\x12$\n\x04mask\x18\x05 \x03(\x0b\x32\x16.visionmesh.v1.Polygon\x12*\n\tkeypoints\x18\x06 \x03(\x0b\x32\x17.visionmesh.v1.Keypoint\x12.\n\x0brotated_box\x18\x07 \x01(\x0b\x32\x19.visionmesh.v1.RotatedBox\"\xa4\x02\n\x0fPredictResponse\x12*\n\ttask_type\x18\x01 \x01(\x0e\x32\x17.visionmesh.v1.TaskType\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12\x15\n\rcheckpoint_id\x18\x03 \x01(\t\x12\x0e\n\x06job_id\x18\x04 \x01(\t\x12\x36\n\x0f\x63lassifications\x18\x05 \x03(\x0b\x32\x1d.visionmesh.v1.Classification\x12,\n\ndetections\x18\x06 \x03(\x0b\x32\x18.visionmesh.v1.Detection\x12\x13\n\x0bimage_width\x18\x07 \x01(\x05\x12\x14\n\x0cimage_height\x18\x08 \x01(\x05\x12\x19\n\x11inference_time_ms\x18\t \x01(\x01\"S\n\x14PredictStreamRequest\x12.\n\x07request\x18\x01 \x01(\x0b\x32\x1d.visionmesh.v1.PredictRequest\x12\x0b\n\x03tag\x18\x02 \x01(\t\"\x8d\x01\n\x15PredictStreamResponse\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x32\n\x08response\x18\x02 \x01(\x0b\x32\x1e.visionmesh.v1.PredictResponseH\x00\x12)\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x16.visionmesh.v1.FailureH\x00\x42\x08\n\x06result\"\xcf\x01\n\x0bLoadedModel\x12\x11\n\tframework\x18\x01 \x01(\t\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12\x15\n\rcheckpoint_id\x18\x03 \x01(\t\x12\x0e\n\x06job_id\x18\x04 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x05 \x01(\x03\x12\x32\n\x0elast_used_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0ftrainer_address\x18\x07 \x01(\t\x12\x0f\n\x07runtime\x18\x08 \x01(\t\"\x19\n\x17ListLoadedModelsRequest\"y\n\x18ListLoadedModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.visionmesh.v1.LoadedModel\x12\x31\n\x08problems\x18\x02 \x03(\x0b\x32\x1f.visionmesh.v1.FrameworkProblemb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvisionmesh/v1/inference.proto\x12\rvisionmesh.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1avisionmesh/v1/common.proto\"2\n\x0e\x44\x61tasetFileRef\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\"\xf0\x02\n\x0ePredictRequest\x12\x10\n\x06job_id\x18\x01 \x01(\tH\x00\x12\x17\n\rcheckpoint_id\x18\x02 \x01(\tH\x00\x12\x15\n\x0bimage_bytes\x18\x03 \x01(\x0cH\x01\x12\x35\n\x0c\x64\x61taset_file\x18\x04 \x01(\x0b\x32\x1d.visionmesh.v1.DatasetFileRefH\x01\x12!\n\x14\x63onfidence_threshold\x18\x05 \x01(\x01H\x02\x88\x01\x01\x12\x1a\n\riou_threshold\x18\x06 \x01(\x01H\x03\x88\x01\x01\x12\r\n\x05top_k\x18\x07 \x01(\x05\x12\x16\n\x0emax_detections\x18\x08 \x01(\x05\x12\x0e\n\x06labels\x18\t \x03(\t\x12\x32\n\rmask_encoding\x18\n \x01(\x0e\x32\x1b.visionmesh.v1.MaskEncodingB\x07\n\x05modelB\x07\n\x05imageB\x17\n\x15_confidence_thresholdB\x10\n\x0e_iou_threshold\"E\n\x0e\x43lassification\x12\r\n\x05label\x18\x01 \x01(\t\x12\x10\n\x08label_id\x18\x02 \x01(\x05\x12\x12\n\nconfidence\x18\x03 \x01(\x01\"A\n\x03\x42ox\x12\r\n\x05x_min\x18\x01 \x01(\x01\x12\r\n\x05y_min\x18\x02 \x01(\x01\x12\r\n\x05x_max\x18\x03 \x01(\x01\x12\r\n\x05y_max\x18\x04 \x01(\x01\"\x1d\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x01\x12\t\n\x01y\x18\x02 \x01(\x01\">\n\rRunLengthMask\x12\x0e\n\x06height\x18\x01 \x01(\x05\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06\x63ounts\x18\x03 \x03(\x05\"/\n\x07Polygon\x12$\n\x06points\x18\x01 \x03(\x0b\x32\x14.visionmesh.v1.Point\"C\n\x08Keypoint\x12#\n\x05point\x18\x01 \x01(\x0b\x32\x14.visionmesh.v1.Point\x12\x12\n\nconfidence\x18\x02 \x01(\x01\"\x87\x01\n\nRotatedBox\x12$\n\x06\x63\x65nter\x18\x01 \x01(\x0b\x32\x14.visionmesh.v1.Point\x12\r\n\x05width\x18\x02 \x01(\x01\x12\x0e\n\x06height\x18\x03 \x01(\x01\x12\r\n\x05\x61ngle\x18\x04 \x01(\x01\x12%\n\x07\x63orners\x18\x05 \x03(\x0b\x32\x14.visionmesh.v1.Point\"\x93\x02\n\tDetection\x12\r\n\x05label\x18\x01 \x01(\t\x12\x10\n\x08label_id\x18\x02 \x01(\x05\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x1f\n\x03\x62ox\x18\x04 \x01(\x0b\x32\x12.visionmesh.v1.Box\x12$\n\x04mask\x18\x05 \x03(\x0b\x32\x16.visionmesh.v1.Polygon\x12*\n\tkeypoints\x18\x06 \x03(\x0b\x32\x17.visionmesh.v1.Keypoint\x12.\n\x0brotated_box\x18\x07 \x01(\x0b\x32\x19.visionmesh.v1.RotatedBox\x12.\n\x08mask_rle\x18\x08 \x01(\x0b\x32\x1c.visionmesh.v1.RunLengthMask\"\xa4\x02\n\x0fPredictResponse\x12*\n\ttask_type\x18\x01 \x01(\x0e\x32\x17.visionmesh.v1.TaskType\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12\x15\n\rcheckpoint_id\x18\x03 \x01(\t\x12\x0e\n\x06job_id\x18\x04 \x01(\t\x12\x36\n\x0f\x63lassifications\x18\x05 \x03(\x0b\x32\x1d.visionmesh.v1.Classification\x12,\n\ndetections\x18\x06 \x03(\x0b\x32\x18.visionmesh.v1.Detection\x12\x13\n\x0bimage_width\x18\x07 \x01(\x05\x12\x14\n\x0cimage_height\x18\x08 \x01(\x05\x12\x19\n\x11inference_time_ms\x18\t \x01(\x01\"S\n\x14PredictStreamRequest\x12.\n\x07request\x18\x01 \x01(\x0b\x32\x1d.visionmesh.v1.PredictRequest\x12\x0b\n\x03tag\x18\x02 \x01(\t\"\x8d\x01\n\x15PredictStreamResponse\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x32\n\x08response\x18\x02 \x01(\x0b\x32\x1e.visionmesh.v1.PredictResponseH\x00\x12)\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x16.visionmesh.v1.FailureH\x00\x42\x08\n\x06result\"\xcf\x01\n\x0bLoadedModel\x12\x11\n\tframework\x18\x01 \x01(\t\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12\x15\n\rcheckpoint_id\x18\x03 \x01(\t\x12\x0e\n\x06job_id\x18\x04 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x05 \x01(\x03\x12\x32\n\x0elast_used_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0ftrainer_address\x18\x07 \x01(\t\x12\x0f\n\x07runtime\x18\x08 \x01(\t\"\x19\n\x17ListLoadedModelsRequest\"y\n\x18ListLoadedModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.visionmesh.v1.LoadedModel\x12\x31\n\x08problems\x18\x02 \x03(\x0b\x32\x1f.visionmesh.v1.FrameworkProblem*`\n\x0cMaskEncoding\x12\x1d\n\x19MASK_ENCODING_UNSPECIFIED\x10\x00\x12\x1a\n\x16MASK_ENCODING_POLYGONS\x10\x01\x12\x15\n\x11MASK_ENCODING_RLE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'visionmesh.v1.inference_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_MASKENCODING']._serialized_start=2183
+  _globals['_MASKENCODING']._serialized_end=2279
   _globals['_DATASETFILEREF']._serialized_start=109
   _globals['_DATASETFILEREF']._serialized_end=159
   _globals['_PREDICTREQUEST']._serialized_start=162
-  _globals['_PREDICTREQUEST']._serialized_end=462
-  _globals['_CLASSIFICATION']._serialized_start=464
-  _globals['_CLASSIFICATION']._serialized_end=533
-  _globals['_BOX']._serialized_start=535
-  _globals['_BOX']._serialized_end=600
-  _globals['_POINT']._serialized_start=602
-  _globals['_POINT']._serialized_end=631
-  _globals['_POLYGON']._serialized_start=633
-  _globals['_POLYGON']._serialized_end=680
-  _globals['_KEYPOINT']._serialized_start=682
-  _globals['_KEYPOINT']._serialized_end=749
-  _globals['_ROTATEDBOX']._serialized_start=751
-  _globals['_ROTATEDBOX']._serialized_end=847
-  _globals['_DETECTION']._serialized_start=850
-  _globals['_DETECTION']._serialized_end=1077
-  _globals['_PREDICTRESPONSE']._serialized_start=1080
-  _globals['_PREDICTRESPONSE']._serialized_end=1372
-  _globals['_PREDICTSTREAMREQUEST']._serialized_start=1374
-  _globals['_PREDICTSTREAMREQUEST']._serialized_end=1457
-  _globals['_PREDICTSTREAMRESPONSE']._serialized_start=1460
-  _globals['_PREDICTSTREAMRESPONSE']._serialized_end=1601
-  _globals['_LOADEDMODEL']._serialized_start=1604
-  _globals['_LOADEDMODEL']._serialized_end=1811
-  _globals['_LISTLOADEDMODELSREQUEST']._serialized_start=1813
-  _globals['_LISTLOADEDMODELSREQUEST']._serialized_end=1838
-  _globals['_LISTLOADEDMODELSRESPONSE']._serialized_start=1840
-  _globals['_LISTLOADEDMODELSRESPONSE']._serialized_end=1961
+  _globals['_PREDICTREQUEST']._serialized_end=530
+  _globals['_CLASSIFICATION']._serialized_start=532
+  _globals['_CLASSIFICATION']._serialized_end=601
+  _globals['_BOX']._serialized_start=603
+  _globals['_BOX']._serialized_end=668
+  _globals['_POINT']._serialized_start=670
+  _globals['_POINT']._serialized_end=699
+  _globals['_RUNLENGTHMASK']._serialized_start=701
+  _globals['_RUNLENGTHMASK']._serialized_end=763
+  _globals['_POLYGON']._serialized_start=765
+  _globals['_POLYGON']._serialized_end=812
+  _globals['_KEYPOINT']._serialized_start=814
+  _globals['_KEYPOINT']._serialized_end=881
+  _globals['_ROTATEDBOX']._serialized_start=884
+  _globals['_ROTATEDBOX']._serialized_end=1019
+  _globals['_DETECTION']._serialized_start=1022
+  _globals['_DETECTION']._serialized_end=1297
+  _globals['_PREDICTRESPONSE']._serialized_start=1300
+  _globals['_PREDICTRESPONSE']._serialized_end=1592
+  _globals['_PREDICTSTREAMREQUEST']._serialized_start=1594
+  _globals['_PREDICTSTREAMREQUEST']._serialized_end=1677
+  _globals['_PREDICTSTREAMRESPONSE']._serialized_start=1680
+  _globals['_PREDICTSTREAMRESPONSE']._serialized_end=1821
+  _globals['_LOADEDMODEL']._serialized_start=1824
+  _globals['_LOADEDMODEL']._serialized_end=2031
+  _globals['_LISTLOADEDMODELSREQUEST']._serialized_start=2033
+  _globals['_LISTLOADEDMODELSREQUEST']._serialized_end=2058
+  _globals['_LISTLOADEDMODELSRESPONSE']._serialized_start=2060
+  _globals['_LISTLOADEDMODELSRESPONSE']._serialized_end=2181
 # @@protoc_insertion_point(module_scope)

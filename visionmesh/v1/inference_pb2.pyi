@@ -3,12 +3,22 @@ import datetime
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from visionmesh.v1 import common_pb2 as _common_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class MaskEncoding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MASK_ENCODING_UNSPECIFIED: _ClassVar[MaskEncoding]
+    MASK_ENCODING_POLYGONS: _ClassVar[MaskEncoding]
+    MASK_ENCODING_RLE: _ClassVar[MaskEncoding]
+MASK_ENCODING_UNSPECIFIED: MaskEncoding
+MASK_ENCODING_POLYGONS: MaskEncoding
+MASK_ENCODING_RLE: MaskEncoding
 
 class DatasetFileRef(_message.Message):
     __slots__ = ("dataset_id", "path")
@@ -19,7 +29,7 @@ class DatasetFileRef(_message.Message):
     def __init__(self, dataset_id: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
 
 class PredictRequest(_message.Message):
-    __slots__ = ("job_id", "checkpoint_id", "image_bytes", "dataset_file", "confidence_threshold", "iou_threshold", "top_k", "max_detections")
+    __slots__ = ("job_id", "checkpoint_id", "image_bytes", "dataset_file", "confidence_threshold", "iou_threshold", "top_k", "max_detections", "labels", "mask_encoding")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_ID_FIELD_NUMBER: _ClassVar[int]
     IMAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +38,8 @@ class PredictRequest(_message.Message):
     IOU_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     MAX_DETECTIONS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    MASK_ENCODING_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     checkpoint_id: str
     image_bytes: bytes
@@ -36,7 +48,9 @@ class PredictRequest(_message.Message):
     iou_threshold: float
     top_k: int
     max_detections: int
-    def __init__(self, job_id: _Optional[str] = ..., checkpoint_id: _Optional[str] = ..., image_bytes: _Optional[bytes] = ..., dataset_file: _Optional[_Union[DatasetFileRef, _Mapping]] = ..., confidence_threshold: _Optional[float] = ..., iou_threshold: _Optional[float] = ..., top_k: _Optional[int] = ..., max_detections: _Optional[int] = ...) -> None: ...
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    mask_encoding: MaskEncoding
+    def __init__(self, job_id: _Optional[str] = ..., checkpoint_id: _Optional[str] = ..., image_bytes: _Optional[bytes] = ..., dataset_file: _Optional[_Union[DatasetFileRef, _Mapping]] = ..., confidence_threshold: _Optional[float] = ..., iou_threshold: _Optional[float] = ..., top_k: _Optional[int] = ..., max_detections: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., mask_encoding: _Optional[_Union[MaskEncoding, str]] = ...) -> None: ...
 
 class Classification(_message.Message):
     __slots__ = ("label", "label_id", "confidence")
@@ -68,6 +82,16 @@ class Point(_message.Message):
     y: float
     def __init__(self, x: _Optional[float] = ..., y: _Optional[float] = ...) -> None: ...
 
+class RunLengthMask(_message.Message):
+    __slots__ = ("height", "width", "counts")
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    height: int
+    width: int
+    counts: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, height: _Optional[int] = ..., width: _Optional[int] = ..., counts: _Optional[_Iterable[int]] = ...) -> None: ...
+
 class Polygon(_message.Message):
     __slots__ = ("points",)
     POINTS_FIELD_NUMBER: _ClassVar[int]
@@ -83,19 +107,21 @@ class Keypoint(_message.Message):
     def __init__(self, point: _Optional[_Union[Point, _Mapping]] = ..., confidence: _Optional[float] = ...) -> None: ...
 
 class RotatedBox(_message.Message):
-    __slots__ = ("center", "width", "height", "angle")
+    __slots__ = ("center", "width", "height", "angle", "corners")
     CENTER_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     ANGLE_FIELD_NUMBER: _ClassVar[int]
+    CORNERS_FIELD_NUMBER: _ClassVar[int]
     center: Point
     width: float
     height: float
     angle: float
-    def __init__(self, center: _Optional[_Union[Point, _Mapping]] = ..., width: _Optional[float] = ..., height: _Optional[float] = ..., angle: _Optional[float] = ...) -> None: ...
+    corners: _containers.RepeatedCompositeFieldContainer[Point]
+    def __init__(self, center: _Optional[_Union[Point, _Mapping]] = ..., width: _Optional[float] = ..., height: _Optional[float] = ..., angle: _Optional[float] = ..., corners: _Optional[_Iterable[_Union[Point, _Mapping]]] = ...) -> None: ...
 
 class Detection(_message.Message):
-    __slots__ = ("label", "label_id", "confidence", "box", "mask", "keypoints", "rotated_box")
+    __slots__ = ("label", "label_id", "confidence", "box", "mask", "keypoints", "rotated_box", "mask_rle")
     LABEL_FIELD_NUMBER: _ClassVar[int]
     LABEL_ID_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
@@ -103,6 +129,7 @@ class Detection(_message.Message):
     MASK_FIELD_NUMBER: _ClassVar[int]
     KEYPOINTS_FIELD_NUMBER: _ClassVar[int]
     ROTATED_BOX_FIELD_NUMBER: _ClassVar[int]
+    MASK_RLE_FIELD_NUMBER: _ClassVar[int]
     label: str
     label_id: int
     confidence: float
@@ -110,7 +137,8 @@ class Detection(_message.Message):
     mask: _containers.RepeatedCompositeFieldContainer[Polygon]
     keypoints: _containers.RepeatedCompositeFieldContainer[Keypoint]
     rotated_box: RotatedBox
-    def __init__(self, label: _Optional[str] = ..., label_id: _Optional[int] = ..., confidence: _Optional[float] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., mask: _Optional[_Iterable[_Union[Polygon, _Mapping]]] = ..., keypoints: _Optional[_Iterable[_Union[Keypoint, _Mapping]]] = ..., rotated_box: _Optional[_Union[RotatedBox, _Mapping]] = ...) -> None: ...
+    mask_rle: RunLengthMask
+    def __init__(self, label: _Optional[str] = ..., label_id: _Optional[int] = ..., confidence: _Optional[float] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., mask: _Optional[_Iterable[_Union[Polygon, _Mapping]]] = ..., keypoints: _Optional[_Iterable[_Union[Keypoint, _Mapping]]] = ..., rotated_box: _Optional[_Union[RotatedBox, _Mapping]] = ..., mask_rle: _Optional[_Union[RunLengthMask, _Mapping]] = ...) -> None: ...
 
 class PredictResponse(_message.Message):
     __slots__ = ("task_type", "model_name", "checkpoint_id", "job_id", "classifications", "detections", "image_width", "image_height", "inference_time_ms")

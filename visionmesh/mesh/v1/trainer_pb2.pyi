@@ -169,20 +169,24 @@ class ListRunsResponse(_message.Message):
     def __init__(self, runs: _Optional[_Iterable[_Union[RunStatus, _Mapping]]] = ...) -> None: ...
 
 class PredictRequest(_message.Message):
-    __slots__ = ("checkpoint", "image_bytes", "confidence_threshold", "iou_threshold", "top_k", "max_detections")
+    __slots__ = ("checkpoint", "image_bytes", "confidence_threshold", "iou_threshold", "top_k", "max_detections", "labels", "mask_encoding")
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     IMAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     IOU_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     MAX_DETECTIONS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    MASK_ENCODING_FIELD_NUMBER: _ClassVar[int]
     checkpoint: _run_pb2.CheckpointRef
     image_bytes: bytes
     confidence_threshold: float
     iou_threshold: float
     top_k: int
     max_detections: int
-    def __init__(self, checkpoint: _Optional[_Union[_run_pb2.CheckpointRef, _Mapping]] = ..., image_bytes: _Optional[bytes] = ..., confidence_threshold: _Optional[float] = ..., iou_threshold: _Optional[float] = ..., top_k: _Optional[int] = ..., max_detections: _Optional[int] = ...) -> None: ...
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    mask_encoding: _inference_pb2.MaskEncoding
+    def __init__(self, checkpoint: _Optional[_Union[_run_pb2.CheckpointRef, _Mapping]] = ..., image_bytes: _Optional[bytes] = ..., confidence_threshold: _Optional[float] = ..., iou_threshold: _Optional[float] = ..., top_k: _Optional[int] = ..., max_detections: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., mask_encoding: _Optional[_Union[_inference_pb2.MaskEncoding, str]] = ...) -> None: ...
 
 class PredictResponse(_message.Message):
     __slots__ = ("prediction",)
