@@ -97,9 +97,9 @@ def oriented(class_names: Sequence[str]) -> Describe:
                 label_id,
                 confidence,
                 Box(*box),
-                rotated_box=DetectedRotatedBox(*sides, tuple(outline)),
+                rotated_box=DetectedRotatedBox(x, y, width, height, angle, tuple(outline)),
             )
-            for (confidence, label_id), box, sides, outline in zip(
+            for (confidence, label_id), box, (x, y, width, height, angle), outline in zip(
                 _said(rows), boxes, rotated.tolist(), flat, strict=True
             )
         ]
