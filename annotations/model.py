@@ -77,7 +77,8 @@ class AnnotatedObject:
 
     ``category_id`` is a place in the dataset's categories. ``box`` is always there: formats that give none have it made
     around polygons, mask, rotated box or keypoints. Of ``polygons`` (each x, y, x, y, …) and ``mask`` at most one is
-    given. ``keypoints`` are as many as the category names, or none. ``rotated_box`` holds four corners, clockwise.
+    given. ``keypoints`` are as many as the category names, or none. ``rotated_box`` holds four corners, clockwise, the
+    only coordinates that may lie beyond the image.
     ``crowd`` marks a group that is no single object: trainers leave it out.
     """
 

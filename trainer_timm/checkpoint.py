@@ -23,7 +23,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,15 +33,7 @@ from safetensors import SafetensorError
 
 from trainer_timm.names import CLASSIFICATION, FRAMEWORK
 from trainer_timm.transforms import Preprocessing
-from trainer_torch.checkpoint_files import (
-    TRAINING_STATE_FILE,
-    WEIGHTS_FILE,
-    Tensors,
-    copied,
-    read_tensors,
-    write_copies,
-    write_folder,
-)
+from trainer_torch.checkpoint_files import TRAINING_STATE_FILE, WEIGHTS_FILE, Snapshot, Tensors, read_tensors
 from trainer_torch.optimizer_state import join_state, split_state
 
 _OWN_WEIGHTS = "model."
@@ -76,18 +67,6 @@ class TrainingState:
     early_stopping: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """A checkpoint in memory, its tensors copied: the training may go on while it is written.
-
-    ``weights`` and ``state`` are what the two files hold, tensors and JSON.
-    """
-
-    epoch: int
-    weights: tuple[Tensors, Mapping[str, Any]]
-    state: tuple[Tensors, Mapping[str, Any]]
-
-
 def take_snapshot(description: ModelDescription, weights: Tensors, state: TrainingState) -> Snapshot:
     """Copy what a checkpoint holds."""
     tensors, scalars = split_state(state.optimizer)
@@ -100,22 +79,7 @@ def take_snapshot(description: ModelDescription, weights: Tensors, state: Traini
         "scheduler": dict(state.scheduler),
         "early_stopping": dict(state.early_stopping),
     }
-    # Of what is no tensor too: an optimiser may go on changing a list or mapping that it gave away.
-    return Snapshot(
-        description.epoch,
-        (copied(weights), _describe(description)),
-        (copied(tensors), copy.deepcopy(content)),
-    )
-
-
-def write_checkpoint(checkpoints: Path, snapshot: Snapshot) -> Path:
-    """Write ``checkpoints/epoch-0007`` whole or not at all, and return its path."""
-
-    def write(folder: Path) -> None:
-        write_copies(folder / WEIGHTS_FILE, *snapshot.weights)
-        write_copies(folder / TRAINING_STATE_FILE, *snapshot.state)
-
-    return write_folder(checkpoints, snapshot.epoch, write)
+    return Snapshot.of(description.epoch, (weights, _describe(description)), (tensors, content))
 
 
 def load_model(folder: Path) -> tuple[ModelDescription, Tensors]:

@@ -16,7 +16,6 @@ from trainer_timm.checkpoint import (
     load_training_state,
     take_snapshot,
 )
-from trainer_timm.checkpoint_writer import CheckpointWriter
 from trainer_timm.checks import check_dataset
 from trainer_timm.devices import best_device, has_fast_bfloat16
 from trainer_timm.early_stopping import EarlyStopping
@@ -31,6 +30,7 @@ from trainer_timm.pretrained import check_pretrained
 from trainer_timm.settings import integer, number, switch, text
 from trainer_timm.transforms import evaluation_transform, resolve_preprocessing, training_transform
 from trainer_timm.warm_start import start_from
+from trainer_torch.checkpoint_writer import CheckpointWriter
 from trainer_torch.seeding import seed_epoch
 
 

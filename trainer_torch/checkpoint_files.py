@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +22,41 @@ TRAINING_STATE_FILE = "training_state.safetensors"
 METADATA_KEY = "visionmesh"
 
 
-def write_folder(checkpoints: Path, epoch: int, write: Callable[[Path], None]) -> Path:
-    """Let ``write`` fill ``checkpoints/epoch-0007``, which appears whole or not at all, and return its path.
+@dataclass(frozen=True)
+class Snapshot:
+    """A checkpoint in memory, its tensors copied: the training may go on while it is written.
+
+    ``weights`` and ``state`` are what the two files hold, tensors and JSON.
+    """
+
+    epoch: int
+    weights: tuple[Tensors, Mapping[str, Any]]
+    state: tuple[Tensors, Mapping[str, Any]]
+
+    @classmethod
+    def of(
+        cls,
+        epoch: int,
+        weights: tuple[Mapping[str, torch.Tensor], Mapping[str, Any]],
+        state: tuple[Mapping[str, torch.Tensor], Mapping[str, Any]],
+    ) -> Snapshot:
+        """Copy tensors and JSON, whatever the tensors' device and memory."""
+        # Of what is no tensor too: an optimiser may go on changing a list or mapping that it gave away.
+        return cls(epoch, *((_copied(tensors), copy.deepcopy(dict(content))) for tensors, content in (weights, state)))
+
+
+def write_checkpoint(checkpoints: Path, snapshot: Snapshot) -> Path:
+    """Write ``checkpoints/epoch-0007`` whole or not at all, and return its path.
 
     The files lie in a hidden folder until they are on disk; a folder left by an earlier attempt at the same
     epoch is replaced.
     """
-    folder = checkpoints / f"epoch-{epoch:04d}"
+    folder = checkpoints / f"epoch-{snapshot.epoch:04d}"
     temporary = checkpoints / f".{folder.name}.partial"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    write(temporary)
+    _write(temporary / WEIGHTS_FILE, *snapshot.weights)
+    _write(temporary / TRAINING_STATE_FILE, *snapshot.state)
     _sync(temporary)
     if folder.exists():
         shutil.rmtree(folder)
@@ -39,27 +65,8 @@ def write_folder(checkpoints: Path, epoch: int, write: Callable[[Path], None]) -
     return folder
 
 
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], content: Mapping[str, Any]) -> None:
-    """Write tensors, whatever their device and memory, and a JSON object beside them; on disk on return."""
-    write_copies(path, copied(tensors), content)
-
-
-def copied(tensors: Mapping[str, torch.Tensor]) -> Tensors:
-    """Copies on the CPU, each with memory of its own: safetensors refuses what is shared or not contiguous."""
-    return {
-        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-        for name, tensor in tensors.items()
-    }
-
-
-def write_copies(path: Path, tensors: Mapping[str, torch.Tensor], content: Mapping[str, Any]) -> None:
-    """Write what ``copied`` made, and a JSON object beside it; on disk on return."""
-    save_file(dict(tensors), path, metadata={METADATA_KEY: json.dumps(content)})
-    _sync(path)
-
-
 def read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
-    """Read what ``write_tensors`` wrote, on the CPU.
+    """Read the tensors of one of the files, on the CPU, and the JSON beside them.
 
     Raises FileNotFoundError when there is no file, and SafetensorError when it is none of this mesh.
     """
@@ -76,6 +83,19 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
     if not isinstance(content, dict):
         raise SafetensorError(f"{path.name} is not described as it should be: {METADATA_KEY} is no JSON object.")
     return tensors, content
+
+
+def _copied(tensors: Mapping[str, torch.Tensor]) -> Tensors:
+    # Also because safetensors refuses tensors that share memory or are not contiguous.
+    return {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+
+
+def _write(path: Path, tensors: Tensors, content: Mapping[str, Any]) -> None:
+    save_file(dict(tensors), path, metadata={METADATA_KEY: json.dumps(content)})
+    _sync(path)
 
 
 def _sync(path: Path) -> None:

@@ -31,14 +31,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from trainer_torch.checkpoint_files import (
-    TRAINING_STATE_FILE,
-    WEIGHTS_FILE,
-    Tensors,
-    read_tensors,
-    write_folder,
-    write_tensors,
-)
+from trainer_torch.checkpoint_files import TRAINING_STATE_FILE, WEIGHTS_FILE, Snapshot, Tensors, read_tensors
 from trainer_torch.optimizer_state import join_state, split_state
 from trainer_yolo.definitions import definitions
 from trainer_yolo.models import build_model
@@ -93,25 +86,18 @@ class TrainingState:
     early_stopping: Mapping[str, Any]
 
 
-def save_checkpoint(
-    checkpoints: Path, description: ModelDescription, weights: Mapping[str, torch.Tensor], state: TrainingState
-) -> Path:
-    """Write ``checkpoints/epoch-0007`` whole or not at all, and return its path."""
+def take_snapshot(description: ModelDescription, weights: Mapping[str, torch.Tensor], state: TrainingState) -> Snapshot:
+    """Copy what a checkpoint holds; ``weights`` are the averaged ones."""
     tensors, scalars = split_state(state.optimizer)
     tensors |= {f"{_OWN_WEIGHTS}{name}": tensor for name, tensor in state.weights.items()}
-    content = {
+    content: dict[str, Any] = {
         "optimizer": scalars,
         "epoch": state.epoch,
         "updates": state.updates,
         "best_metric": state.best_metric,
         "early_stopping": dict(state.early_stopping),
     }
-
-    def write(folder: Path) -> None:
-        write_tensors(folder / WEIGHTS_FILE, weights, _describe(description))
-        write_tensors(folder / TRAINING_STATE_FILE, tensors, content)
-
-    return write_folder(checkpoints, description.epoch, write)
+    return Snapshot.of(description.epoch, (weights, _describe(description)), (tensors, content))
 
 
 def read_weights(folder: Path) -> tuple[ModelDescription, Tensors]:
@@ -144,7 +130,7 @@ def load_model(folder: Path) -> tuple[ModelDescription, torch.nn.Module]:
 
 
 def load_training_state(folder: Path) -> TrainingState:
-    """Read what ``save_checkpoint`` was given, all tensors on the CPU."""
+    """Read what ``take_snapshot`` was given, all tensors on the CPU."""
     tensors, content = read_tensors(folder / TRAINING_STATE_FILE)
     own = {name: tensors.pop(name) for name in list(tensors) if name.startswith(_OWN_WEIGHTS)}
     return TrainingState(

@@ -5,14 +5,17 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from ultralytics.data.converter import merge_multi_segment
 
+from annotations.geometry import polygon_area
+from annotations.masks import decode_mask
 from annotations.model import AnnotatedObject, RunLengthMask
+from annotations.writers.polygons import join_polygons
 
 # Points of a polygon in pixels: float32, (points, 2), x and y.
 Outline = NDArray[np.float32]
 
-_SMALLEST_POLYGON = 3
+# Numbers of a polygon of three corners.
+_SMALLEST_POLYGON = 6
 
 
 def outline_of(found: AnnotatedObject, width: int, height: int, *, rotated: bool) -> tuple[Outline, bool]:
@@ -24,26 +27,19 @@ def outline_of(found: AnnotatedObject, width: int, height: int, *, rotated: bool
         if found.rotated_box:
             return np.array(found.rotated_box, dtype=np.float32).reshape(-1, 2), True
         return _box(found), False
-    polygons = [np.array(polygon, dtype=np.float32).reshape(-1, 2) for polygon in found.polygons]
-    if found.mask is not None:
-        polygons = mask_polygons(found.mask, width, height)
-    polygons = [polygon for polygon in polygons if len(polygon) >= _SMALLEST_POLYGON]
-    if not polygons:
+    polygons = found.polygons if found.mask is None else mask_polygons(found.mask, width, height)
+    drawn = [polygon for polygon in polygons if len(polygon) >= _SMALLEST_POLYGON and polygon_area(polygon) != 0]
+    if not drawn:
         return _box(found), False
-    if len(polygons) == 1:
-        return polygons[0], True
-    # Parts of an object that something covers in its middle, joined by lines without area.
-    return np.concatenate(merge_multi_segment(polygons)).astype(np.float32), True
+    return np.array(join_polygons(drawn), dtype=np.float32).reshape(-1, 2), True
 
 
-def mask_polygons(mask: RunLengthMask, width: int, height: int) -> list[Outline]:
-    """The outlines of a mask's parts, stretched to ``width`` × ``height`` pixels; holes are filled."""
-    values = np.zeros(len(mask.counts), dtype=np.uint8)
-    values[1::2] = 1
-    pixels = np.repeat(values, mask.counts).reshape(mask.width, mask.height).T
-    contours, _ = cv2.findContours(np.ascontiguousarray(pixels), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    scale = np.array([width / mask.width, height / mask.height], dtype=np.float32)
-    return [contour.reshape(-1, 2).astype(np.float32) * scale for contour in contours]
+def mask_polygons(mask: RunLengthMask, width: int, height: int) -> list[tuple[float, ...]]:
+    """The outlines of a mask's parts (each x, y, x, y, …) on ``width`` × ``height`` pixels; holes are filled."""
+    pixels = np.ascontiguousarray(decode_mask(mask))
+    contours, _ = cv2.findContours(pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    scale = np.array([width / mask.width, height / mask.height])
+    return [tuple((contour.reshape(-1, 2) * scale).ravel().tolist()) for contour in contours]
 
 
 def _box(found: AnnotatedObject) -> Outline:

@@ -33,7 +33,7 @@ from trainer_yolo.names import CLASSIFICATION, ORIENTED, POSE, SEGMENTATION
 from trainer_yolo.results import Results, classification_results, detection_results
 
 
-class Run(Protocol):
+class Work(Protocol):
     """The training that a trainer works for."""
 
     seed: int
@@ -60,10 +60,10 @@ class Run(Protocol):
 class RunTrainer(BaseTrainer):
     """What all tasks share. Comes before ultralytics' own class; names without ``Trainer`` get no integrations."""
 
-    run: Run
+    run: Work
     accumulate: int
 
-    def __init__(self, run: Run, arguments: Mapping[str, Any], callbacks: Mapping[str, Callable[[Any], None]]) -> None:
+    def __init__(self, run: Work, arguments: Mapping[str, Any], callbacks: Mapping[str, Callable[[Any], None]]) -> None:
         self.run = run
         self._nominal_accumulation = 1
         self._accumulated = 0
@@ -72,6 +72,8 @@ class RunTrainer(BaseTrainer):
         super().__init__(overrides=dict(arguments), _callbacks=called)
         # On a CPU ultralytics leaves one processor free.
         torch.set_num_threads(max(1, run.threads))
+        # And it lets no workers read, whatever it was told.
+        self.args.workers = arguments["workers"]
         self.add_callback("on_train_epoch_start", RunTrainer._begin_epoch)
 
     # --- what is read ---------------------------------------------------------------------------------------------
@@ -121,7 +123,7 @@ class RunTrainer(BaseTrainer):
         self._steps += 1
         if not bool(torch.isfinite(self.loss).all()):
             raise TrainingDiverged(
-                f"The loss became {float(self.loss)} in epoch {self.epoch + 1}; try a lower learning rate."
+                f"The loss became {float(self.loss.detach())} in epoch {self.epoch + 1}; try a lower learning rate."
             )
         if self._accumulated >= self.accumulate or self._steps == len(self.train_loader):
             super().optimizer_step()

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 from trainer.adapter import BadTrainingData, TrainingDataset, TrainingReporter, TrainingSpec
+from trainer_torch.checkpoint_files import Snapshot
+from trainer_torch.checkpoint_writer import CheckpointWriter
 from trainer_torch.seeding import seed_epoch
 from trainer_yolo.arguments import has_fast_bfloat16, integer, training_arguments
 from trainer_yolo.checkpoint import (
@@ -17,7 +19,7 @@ from trainer_yolo.checkpoint import (
     TrainingState,
     load_training_state,
     read_weights,
-    save_checkpoint,
+    take_snapshot,
 )
 from trainer_yolo.checks import check_data, check_model
 from trainer_yolo.data import TrainingData, read_data
@@ -54,12 +56,11 @@ def train(
     definition = definitions()[spec.model_name]
     data = read_data(dataset, spec.task_type, single_class=bool(spec.config.get("learning.single_cls", False)))
     check_data(data, spec)
-    run = _Run(spec, definition, data, run_folder, reporter, versions, pretrained_folder)
-    if run.is_over():
-        return True
     try:
-        with passed_on_log(reporter):
-            run.trainer().train()
+        with passed_on_log(reporter), CheckpointWriter(run_folder / "checkpoints") as writer:
+            run = Run(spec, definition, data, run_folder, writer, reporter, versions, pretrained_folder)
+            if not run.is_over():
+                run.trainer().train()
     except _Stopped:
         return False
     except torch.OutOfMemoryError as error:
@@ -72,7 +73,7 @@ def train(
     return True
 
 
-class _Run:
+class Run:
     """What a trainer asks of its job, and what it tells."""
 
     def __init__(
@@ -81,13 +82,14 @@ class _Run:
         definition: Definition,
         data: TrainingData,
         run_folder: Path,
+        writer: CheckpointWriter,
         reporter: TrainingReporter,
         versions: Mapping[str, str],
         pretrained_folder: Path | None,
     ) -> None:
         self._spec, self._definition, self._reporter, self._versions = spec, definition, reporter, versions
         self._pretrained_folder = pretrained_folder
-        self._checkpoints = run_folder / "checkpoints"
+        self._writer = writer
         self._work = run_folder / "ultralytics"
         self.data = data
         self.seed, self.threads = spec.seed, spec.threads
@@ -157,6 +159,8 @@ class _Run:
             reported[f"learning_rate_{name}"] = float(group["lr"])
         rate = float(trainer.optimizer.param_groups[0]["lr"])
         updates = int(trainer.ema.updates)
+        # The images of a validation belong to the checkpoint that is told next: the one before must be told by now.
+        self._writer.wait()
         reporter.metrics(epoch, updates, metrics["loss"], results.metrics.get("accuracy"), rate, reported)
         summary: dict[str, object] = {"per_class": results.per_class, "metrics": results.metrics}
         if results.confusion_matrix:
@@ -166,8 +170,8 @@ class _Run:
         is_best = self._best is None or self._sign * value > self._sign * self._best
         self._best = value if is_best else self._best
         if is_best or trainer.stop or epoch % integer(spec.config, "checkpoint.interval") == 0:
-            folder = self._save(trainer, epoch, metrics)
-            reporter.checkpoint(epoch, folder, is_best, metrics)
+            snapshot = self._snapshot(trainer, epoch, metrics)
+            self._writer.write(snapshot, lambda folder: reporter.checkpoint(epoch, folder, is_best, metrics))
         if trainer.stop and epoch < spec.epochs:
             reporter.log(
                 "info",
@@ -179,10 +183,9 @@ class _Run:
         parts = {name: float(value) for name, value in trainer.tloss.items() if name != "loss"}
         return {"loss": trainer.mean_loss, **parts, **results.metrics}
 
-    def _save(self, trainer: RunTrainer, epoch: int, metrics: Mapping[str, float]) -> Path:
+    def _snapshot(self, trainer: RunTrainer, epoch: int, metrics: Mapping[str, float]) -> Snapshot:
         stopper = trainer.stopper
-        return save_checkpoint(
-            self._checkpoints,
+        return take_snapshot(
             ModelDescription(
                 model_name=self._spec.model_name,
                 task_type=self._spec.task_type,

@@ -45,8 +45,13 @@ class Registry(registry_service_pb2_grpc.RegistryServiceServicer):
             healthy_trainers=1,
             free_slots=2,
         )
+        if self.complete:
+            yolo = registry_pb2.Framework(
+                framework="yolo", task_types=[common_pb2.TASK_TYPE_OBJECT_DETECTION], healthy_trainers=1, free_slots=1
+            )
+            return registry_pb2.ListFrameworksResponse(frameworks=[timm, yolo])
         problem = common_pb2.FrameworkProblem(framework="yolo", address="127.0.0.1:9", message="connection refused")
-        return registry_pb2.ListFrameworksResponse(frameworks=[timm], problems=[] if self.complete else [problem])
+        return registry_pb2.ListFrameworksResponse(frameworks=[timm], problems=[problem])
 
     def ListModels(
         self, request: registry_pb2.ListModelsRequest, context: grpc.ServicerContext

@@ -12,6 +12,7 @@ from trainer.adapter import TrainingDataset
 from trainer_yolo.definitions import definitions
 
 # Depth, width and most channels: a quarter of the smallest size's channels.
+SMALLER = (*TINY.values(), "yolo26p-pose")
 TINY_SCALE = [0.33, 0.0625, 256]
 
 
@@ -20,12 +21,12 @@ def tiny() -> Iterator[None]:
     """Models of the families of YOLO11 that train in a second, under a size letter that ultralytics has not."""
     known = definitions()
     assert isinstance(known, dict)
-    for name in TINY.values():
-        smallest = known[name.replace("11p", "11n")]
+    for name in SMALLER:
+        smallest = known[name.replace("p", "n", 1)]
         scales = {**smallest.content["scales"], "p": TINY_SCALE}
         known[name] = replace(smallest, name=name, scale="p", content={**smallest.content, "scales": scales})
     yield
-    for name in TINY.values():
+    for name in SMALLER:
         del known[name]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,7 @@ def trained(dataset_of: DatasetOf, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def with_metadata(folder: Path, target: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     """A copy of a checkpoint whose description was changed."""
-    with safe_open(folder / "weights.safetensors", framework="pt") as file:
-        content = json.loads(file.metadata()[METADATA_KEY])
+    content = metadata(folder / "weights.safetensors")
     change(content)
     save_file(
         load_file(folder / "weights.safetensors"),
@@ -45,6 +45,12 @@ def with_metadata(folder: Path, target: Path, change: Callable[[dict[str, Any]],
         metadata={METADATA_KEY: json.dumps(content)},
     )
     return target
+
+
+def metadata(path: Path) -> dict[str, Any]:
+    """The JSON in a file."""
+    with safe_open(path, framework="pt") as file:
+        return dict(json.loads(file.metadata()[METADATA_KEY]))
 
 
 def first(output: Any) -> torch.Tensor:
@@ -102,6 +108,14 @@ def test_the_training_state_is_in_full_precision(trained: Path) -> None:
     assert {tensor.dtype for tensor in state.weights.values()} <= {torch.float32, torch.int64}
     moments = [value for values in state.optimizer["state"].values() for value in values.values()]
     assert moments and all(torch.as_tensor(value).dtype is torch.float32 for value in moments)
+
+
+def test_the_page_of_the_documentation_names_every_key(trained: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "checkpoints.md").read_text(encoding="utf-8")
+    page = page.partition("## What the YOLO trainer writes")[2].partition("\n## ")[0]
+    told = {row[0]: row[-1] for row in re.findall(r"^\| `([\w.]+)` \|([^|]+)\|([^|]+)\|$", page, re.MULTILINE)}
+    written = {path.name: set(metadata(path)) for path in trained.iterdir()}
+    assert {name: set(re.findall(r"`(\w+)`", keys)) for name, keys in told.items()} == written
 
 
 def test_a_checkpoint_of_another_trainer_is_refused(trained: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from tests.trainer_yolo.helpers import Recorder, Reported, defaults, make_spec
 from trainer.adapter import ConfigValue, TrainingDataset
+from trainer_torch.checkpoint_writer import CheckpointWriter
 from trainer_yolo.adapter import YoloAdapter
 from trainer_yolo.checkpoint import load_training_state, read_weights
 from trainer_yolo.fields.optimization import OPTIMIZER
@@ -130,7 +131,7 @@ def test_a_resumed_training_begins_with_the_state_of_the_checkpoint_to_the_last_
 ) -> None:
     from trainer_yolo.data import read_data
     from trainer_yolo.definitions import definitions
-    from trainer_yolo.training import _Run  # the part between reading and learning
+    from trainer_yolo.training import Run  # the part between reading and learning
 
     recorder = Recorder()
     dataset = dataset_of(SEGMENTATION)
@@ -138,7 +139,8 @@ def test_a_resumed_training_begins_with_the_state_of_the_checkpoint_to_the_last_
     folder = recorder.checkpoints[-1][1]
     spec = make_spec(SEGMENTATION, epochs=4, resume_from=folder)
     data = read_data(dataset, SEGMENTATION, single_class=False)
-    trainer = _Run(spec, definitions()[spec.model_name], data, tmp_path / "second", Recorder(), {}, None).trainer()
+    writer = CheckpointWriter(tmp_path)
+    trainer = Run(spec, definitions()[spec.model_name], data, tmp_path, writer, Recorder(), {}, None).trainer()
     trainer._setup_train()
 
     state, average = load_training_state(folder), read_weights(folder)[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from trainer.adapter import ConfigOption
+from trainer.adapter import Condition, ConfigOption
 from trainer_yolo.fields.arguments import Group
 
 _OPTIMIZER = Group("optimizer", "Optimiser")
@@ -60,6 +60,7 @@ OPTIMIZATION = (
         "Warm-up momentum",
         "Momentum at the beginning of the warm-up, for optimisers with one.",
         0.999,
+        condition=Condition(OPTIMIZER.name, ("SGD", "MuSGD", "RMSProp")),
         advanced=True,
     ),
     _SCHEDULER.number(
