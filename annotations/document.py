@@ -48,28 +48,32 @@ def read_categories(path: Path) -> tuple[Category, ...]:
 
 def read_images(path: Path) -> Iterator[AnnotatedImage]:
     """Yield the images of a document, sorted by path. Raises ValueError when it is cut short or no document."""
+    return (decode_image(json.loads(line)) for line in read_image_lines(path))
+
+
+def read_image_lines(path: Path) -> Iterator[bytes]:
+    """The same as lines of JSON (``annotations.encoding``), for those who keep many and look at few."""
     head, lines = _open(path)
     count = 0
     for line in lines:
         count += 1
-        yield decode_image(line)
+        yield line
     if count != head["images"]:
         raise ValueError(f"annotations: {count} images in place of {head['images']}")
 
 
-def _open(path: Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
+def _open(path: Path) -> tuple[dict[str, Any], Iterator[bytes]]:
     lines = _lines(path)
-    head = next(lines, None)
+    head = json.loads(next(lines, b"null"))
     if not isinstance(head, dict) or head.get("kind") != KIND or head.get("version") != VERSION:
         raise ValueError(f"annotations: no document of version {VERSION}")
     return head, lines
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _lines(path: Path) -> Iterator[bytes]:
     try:
         with gzip.open(path, "rb") as file:
-            for line in file:
-                yield json.loads(line)
+            yield from file
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"annotations: cannot be read: {error}") from error
 

@@ -8,6 +8,7 @@ from functools import partial
 import structlog
 
 from gateway.access import AuthInterceptor
+from gateway.datasets.import_rules import ImportRules
 from gateway.datasets.service import DatasetService
 from gateway.datasets.servicer import DatasetServicer
 from gateway.events.live import LiveLog
@@ -120,6 +121,9 @@ class Gateway:
             store,
             max_image_pixels=settings.max_image_pixels,
             abandoned_upload_hours=settings.upload_abandon_hours,
+            max_message_bytes=settings.max_message_bytes,
+            upload_url_seconds=settings.upload_url_seconds,
+            import_rules=ImportRules(settings.import_sources, settings.object_store, settings),
         )
         jobs = JobService(log, self._fleet, self._telemetry, self._dispatcher.wake)
         watcher = Watcher(database, self._live, settings.heartbeat_seconds)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
 from rpc.logs import LogLevel
@@ -13,6 +14,17 @@ from rpc.process import ENVIRONMENT_PREFIX, Address
 from storage.database.connections import with_password
 from storage.database.errors import DatabaseUnavailable
 from storage.objects.s3_settings import S3Settings
+from storage.objects.source import source_location
+
+
+def _import_location(text: str) -> str:
+    try:
+        return source_location(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} {error}") from error
+
+
+ImportLocation = Annotated[str, AfterValidator(_import_location)]
 
 
 class GatewaySettings(MeshTokenSettings, S3Settings):
@@ -53,6 +65,13 @@ class GatewaySettings(MeshTokenSettings, S3Settings):
         60.0, gt=0, description="Silence of a run agent after which its attempt is given up, in seconds."
     )
     ring_events: int = Field(2048, ge=1, description="Newest events of a live job kept in memory for watchers.")
+    upload_url_seconds: int = Field(
+        3600, ge=1, le=7 * 24 * 3600, description="How long a presigned upload URL can be used, in seconds."
+    )
+    import_sources: tuple[ImportLocation, ...] = Field(
+        (),
+        description="Where datasets may be imported from, as a JSON list: s3://BUCKET/PREFIX/ or absolute folders.",
+    )
     upload_abandon_hours: float = Field(24.0, gt=0, description="Unfinished uploads idle this long are removed.")
     drain_seconds: float = Field(10.0, ge=0, description="Time for calls in progress to end at a stop, in seconds.")
     log_level: LogLevel = Field("info", description="Least important messages to log: debug, info, warning or error.")

@@ -27,12 +27,15 @@ _START_SECONDS = 60.0
 
 
 class S3Server:
-    """An S3 server in a process of its own; stopped and started again, it listens on the same port."""
+    """An S3 server in a process of its own; stopped and started again, it listens on the same port.
+
+    ``log`` is the file of what it says, every request among it, since it was last started.
+    """
 
     def __init__(self, command: list[str], folder: Path) -> None:
         """``command`` takes a port as its last word and prints its URL when it serves."""
         self._command = command
-        self._log = folder / "server.log"
+        self.log = folder / "server.log"
         self._environment = {
             **os.environ,
             "NANIO_ACCESS_KEY": ACCESS_KEY_ID,
@@ -48,13 +51,13 @@ class S3Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        with self._log.open("wb") as log:
+        with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*self._command, str(self.port)], env=self._environment, stdout=log, stderr=subprocess.STDOUT
             )
         deadline = time.monotonic() + _START_SECONDS
-        while (found := re.search(r"http://127\.0\.0\.1:(\d+)", self._log.read_text())) is None:
-            assert self._process.poll() is None and time.monotonic() < deadline, self._log.read_text()
+        while (found := re.search(r"http://127\.0\.0\.1:(\d+)", self.log.read_text())) is None:
+            assert self._process.poll() is None and time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.05)
         self.port = int(found[1])
 

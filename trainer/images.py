@@ -30,7 +30,7 @@ def decode_image(data: bytes, max_pixels: int) -> Image.Image:
             if width * height > max_pixels:
                 raise _too_large(f"{width}×{height} pixels", max_pixels)
             image.load()
-            return _upright(image)
+            return upright(image)
     except DomainError:
         raise
     except UnidentifiedImageError as error:
@@ -55,12 +55,13 @@ def _too_large(found: str, max_pixels: int) -> DomainError:
     )
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
+    """Turn the image as its EXIF orientation says, and drop what says so; its mode stays."""
     try:
-        upright = ImageOps.exif_transpose(image)
+        turned = ImageOps.exif_transpose(image)
     except Exception:  # metadata that cannot be parsed names no orientation; the pixels are good
-        upright = image.copy()
+        turned = image.copy()
     # Whoever asks for the orientation again gets none, and no error either.
     for key in _ORIENTATION_KEYS:
-        upright.info.pop(key, None)
-    return upright
+        turned.info.pop(key, None)
+    return turned

@@ -10,7 +10,7 @@ from trainer.adapter import JobDraft, PredictOptions, Predictor
 from trainer.converters import task_type_name
 from visionmesh.errors import Violation
 from visionmesh.mesh.v1 import run_pb2, trainer_pb2
-from visionmesh.v1 import inference_pb2
+from visionmesh.v1 import common_pb2, inference_pb2, training_pb2
 
 # Ids become names of folders.
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
@@ -36,6 +36,10 @@ def check_run_spec(run: run_pb2.RunSpec) -> None:
         violations.append(Violation("run.manifest_digest", "It must be a SHA-256 in lowercase hexadecimal."))
     if task_type_name(run.task_type) is None:
         violations.append(Violation("run.task_type", "It must be a task of the contract."))
+    if run.dataset_view not in training_pb2.DatasetView.values():
+        violations.append(Violation("run.dataset_view", "It must be a view of the contract."))
+    elif run.dataset_view and run.task_type != common_pb2.TASK_TYPE_IMAGE_CLASSIFICATION:
+        violations.append(Violation("run.dataset_view", "It makes images to classify; the run's task is another."))
     for name in ("attempt", "epochs", "batch_size", "image_size"):
         if getattr(run, name) < 1:
             violations.append(Violation(f"run.{name}", "It must be at least 1."))

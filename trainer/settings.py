@@ -46,6 +46,9 @@ class TrainerSettings(MeshTokenSettings, S3Settings):
         default=0, ge=0, description="Compute threads of one run; 0 shares the processors among the slots."
     )
     dataset_cache_bytes: int = Field(default=20 * _GIB, gt=0, description="Size limit of the dataset cache in bytes.")
+    parallel_downloads: int = Field(
+        default=32, ge=1, le=512, description="Files of a dataset fetched from the object store at once."
+    )
     checkpoint_cache_bytes: int = Field(
         default=5 * _GIB, gt=0, description="Size limit of the checkpoint cache in bytes."
     )

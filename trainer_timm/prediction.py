@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from annotations.pictures import upright_rgb
 from trainer.adapter import Export, ExportFailed, Prediction, PredictOptions
 from trainer_timm.checkpoint import ModelDescription, load_model
 from trainer_timm.devices import best_device
-from trainer_timm.images import upright_rgb
 from trainer_timm.models import build_model
 from trainer_timm.names import CLASSIFICATION
 from trainer_timm.transforms import evaluation_transform

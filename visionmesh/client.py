@@ -10,19 +10,31 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from visionmesh.calls.datasets import DatasetCalls
+from visionmesh.calls.download_plan import DownloadProgress
+from visionmesh.calls.downloading import DownloadCalls, Downloaded
 from visionmesh.calls.folder import Folder, FolderError, scan
 from visionmesh.calls.following import Patience
+from visionmesh.calls.imports import ImportCalls
 from visionmesh.calls.inference import InferenceCalls
 from visionmesh.calls.jobs import JobCalls
 from visionmesh.calls.registry import RegistryCalls
 from visionmesh.calls.uploading import UploadProgress
 from visionmesh.errors import VisionMeshError
 
-__all__ = ["Client", "Folder", "FolderError", "Patience", "UploadProgress", "VisionMeshError", "scan"]
+__all__ = [
+    "Client",
+    "DownloadProgress",
+    "Downloaded",
+    "Folder",
+    "FolderError",
+    "Patience",
+    "UploadProgress",
+    "VisionMeshError",
+    "scan",
+]
 
 
-class Client(RegistryCalls, DatasetCalls, JobCalls, InferenceCalls):
+class Client(RegistryCalls, DownloadCalls, ImportCalls, JobCalls, InferenceCalls):
     """A blocking client of a gateway; safe to share between threads.
 
     Methods give the messages of the contract and raise ``VisionMeshError``. Lists iterate all their pages, fetching

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from annotations.limits import LONGEST_NAME, MAX_KEYPOINTS
 from annotations.model import Category
 
 # Marks images without objects; never a class.
@@ -33,7 +34,7 @@ def read_id(value: object) -> Id | None:
 
 
 def read_category(content: object, place: int) -> CocoCategory | None:
-    """A category of its JSON; None when it has no id or no name that can be shown and stored.
+    """A category of its JSON; None when it has no id, no name that can be shown and stored, or endless keypoints.
 
     A mere string is a name whose id is its place in the list, from 0.
     """
@@ -42,17 +43,22 @@ def read_category(content: object, place: int) -> CocoCategory | None:
     if not isinstance(content, Mapping):
         return None
     id, name = read_id(content.get("id")), content.get("name")
+    points = content.get("keypoints")
     if id is None or not isinstance(name, str) or not is_plain(name):
         return None
+    if isinstance(points, list) and len(points) > MAX_KEYPOINTS:
+        return None
     supercategory = content.get("supercategory")
-    names = _keypoint_names(content.get("keypoints"))
+    names = _keypoint_names(points)
     category = Category(name.strip(), names, _skeleton(content.get("skeleton"), len(names)), flip_indices(names))
     return CocoCategory(id, category, supercategory if isinstance(supercategory, str) else "")
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name is something to read: not blank, no control characters, nothing that UTF-8 cannot hold."""
-    return bool(name.strip()) and not any(unicodedata.category(character) in ("Cc", "Cs") for character in name)
+    """Whether a name is one to read: not blank, not endless, no control characters, nothing that UTF-8 cannot hold."""
+    return 0 < len(name.strip()) <= LONGEST_NAME and not any(
+        unicodedata.category(character) in ("Cc", "Cs") for character in name
+    )
 
 
 def in_order(categories: Iterable[CocoCategory]) -> list[CocoCategory]:
@@ -106,4 +112,4 @@ def _skeleton(pairs: object, count: int) -> tuple[tuple[int, int], ...]:
     ]
     first = 0 if any(0 in pair for pair in whole) else 1
     moved = ((start - first, end - first) for start, end in whole)
-    return tuple(pair for pair in moved if all(0 <= place < count for place in pair))
+    return tuple(dict.fromkeys(pair for pair in moved if all(0 <= place < count for place in pair)))

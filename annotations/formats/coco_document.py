@@ -41,7 +41,7 @@ def read_files(source: Source, draft: Draft, surveys: Sequence[Survey], *, whole
     if not classes.are_usable():
         return
     draft.set_categories(classes.categories)
-    placer = ImagePlacer(source, draft)
+    placer = ImagePlacer(source, draft, surveys)
     for found in surveys:
         try:
             ObjectReader(draft, found, placer.place(found), classes).read(source)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from annotations.formats.coco_categories import BACKGROUND, CocoCategory, Id, in_order, read_category, read_id
 from annotations.formats.json_stream import BadJson, Kind, read_pieces
-from annotations.limits import MAX_CLASSES, MAX_LISTED_IMAGES
+from annotations.limits import MAX_CLASSES, MAX_KEYPOINTS, MAX_LISTED_IMAGES
 from annotations.problems import ERROR, WARNING, Problem
 from annotations.reading import Source
 
@@ -110,9 +110,13 @@ def _image(found: Survey, content: object) -> ListedImage | None:
     if not isinstance(content, Mapping) or not isinstance(name, str) or not name:
         found.tell("bad_image", WARNING, f"Entry {number} of images has no file_name and was left out. Name its file.")
         return None
-    return ListedImage(
-        read_id(content.get("id")), name, content.get("width"), content.get("height"), content.get("split")
-    )
+    width, height, split = (_small(content.get(key)) for key in ("width", "height", "split"))
+    return ListedImage(read_id(content.get("id")), name, width, height, split)
+
+
+def _small(value: object) -> object:
+    """A value that is kept for every image: a list in place of a number is kept as its type."""
+    return value if value is None or isinstance(value, int | float | str) else type(value).__name__
 
 
 def _look_at(found: Survey, annotation: object) -> None:
@@ -141,8 +145,10 @@ def _add_category(found: Survey, content: object, place: int) -> None:
         return
     category = read_category(content, place)
     if category is None:
-        said = f"Entry {place + 1} of the categories needs an id and a readable name. Correct it."
-        found.tell("bad_category", ERROR, said)
+        said = (
+            f"Entry {place + 1} of the categories needs an id, a readable name and at most {MAX_KEYPOINTS} keypoints."
+        )
+        found.tell("bad_category", ERROR, f"{said} Correct it.")
     elif category.category.name == BACKGROUND:
         found.background.add(category.id)
     else:

@@ -25,17 +25,21 @@ class ImageFinder:
                 self._by_name[path.rsplit("/", 1)[-1]].append(path)
 
     def find(self, file_name: str, annotations: str, split: str) -> str | None:
-        """The path of an image that the file ``annotations`` lists; None when there is none, or it is not clear which.
+        """The path of an image that the file ``annotations`` lists, by the folders that ``file_name`` goes through.
 
         Looked for below the folder of the annotations, the dataset's root, their ``images``, a folder named like the
-        split; at last by its bare name, when only one file has it.
+        split; None when it is at none of these.
         """
-        name = _DRIVE.sub("", file_name.replace("\\", "/"))
+        name = _understood(file_name).lstrip("/")
         for folder in self._folders(annotations, split):
-            path = posixpath.normpath(posixpath.join(folder, name.lstrip("/")))
+            path = posixpath.normpath(posixpath.join(folder, name))
             if path in self._paths:
                 return path
-        same_name = self._by_name.get(name.rsplit("/", 1)[-1], [])
+        return None
+
+    def find_by_bare_name(self, file_name: str) -> str | None:
+        """The only image of this name, whatever its folder; None when there are several, or none."""
+        same_name = self._by_name.get(bare_name(file_name), [])
         return same_name[0] if len(same_name) == 1 else None
 
     def _folders(self, annotations: str, split: str) -> Iterator[str]:
@@ -50,6 +54,11 @@ class ImageFinder:
                 yield posixpath.join(base, word, "images")
 
 
+def bare_name(file_name: str) -> str:
+    """The name without the folders."""
+    return _understood(file_name).rsplit("/", 1)[-1]
+
+
 def common_top(paths: Iterable[str]) -> str:
     """The one folder that holds everything but hidden files; empty when there is none."""
     tops = {path.split("/")[0] if "/" in path else "" for path in paths if not is_hidden(path)}
@@ -59,6 +68,10 @@ def common_top(paths: Iterable[str]) -> str:
 def is_hidden(path: str) -> bool:
     """Whether a file or folder on the way is hidden, or what macOS adds to archives."""
     return any(part.startswith(".") or part == "__MACOSX" for part in path.split("/"))
+
+
+def _understood(file_name: str) -> str:
+    return _DRIVE.sub("", file_name.replace("\\", "/"))
 
 
 def _distinct(names: Iterable[str]) -> list[str]:

@@ -34,8 +34,9 @@ def split_of_file(path: str) -> str:
 
 
 def words_of_split(path: str) -> tuple[str, ...]:
-    """What the file's name calls its split, year and all: ``train2017`` of ``instances_train2017.json``."""
-    return tuple(match[0] for match in _WORD.finditer(path.split("/")[-1].lower()))
+    """What the file's name calls its split, as it stands there: ``train2017`` of ``instances_train2017.json``."""
+    name = path.split("/")[-1]
+    return tuple(name[match.start() : match.end()] for match in _WORD.finditer(name.lower()))
 
 
 def synonyms(split: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from annotations.formats.folders import is_image_path
 from annotations.problems import Problem
 from gateway.datasets.analysis import TASK_TYPES, Outcome, analyse
+from gateway.datasets.arrivals import Arrivals, arrivals_failure
 from gateway.datasets.changes import Changes
 from gateway.datasets.files import ReceivedFile
 from gateway.datasets.images import inspect_image
@@ -41,11 +42,19 @@ class Analyzer:
     """
 
     def __init__(
-        self, database: Database, store: ObjectStore, changes: Changes, *, max_image_pixels: int, threads: int
+        self,
+        database: Database,
+        store: ObjectStore,
+        changes: Changes,
+        arrivals: Arrivals,
+        *,
+        max_image_pixels: int,
+        threads: int,
     ) -> None:
         self._database = database
         self._store = store
         self._changes = changes
+        self._arrivals = arrivals
         self._max_image_pixels = max_image_pixels
         self._workers = threads
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="analysis")
@@ -86,6 +95,11 @@ class Analyzer:
                 return
 
     async def _analyse(self, dataset_id: str) -> None:
+        if missing := await self._arrivals.take_in(dataset_id):
+            await self._record_failed(dataset_id, arrivals_failure(missing), missing, 0)
+            self._changes.notify(dataset_id)
+            return
+
         def load(session: Session) -> tuple[Dataset | None, list[ReceivedFile]]:
             datasets = DatasetRepository(session)
             rows = datasets.all_files(dataset_id)

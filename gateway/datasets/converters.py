@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
+from annotations.model import SPLITS
+from gateway.datasets.download import DownloadChunk
 from gateway.datasets.files import FileAnnouncement, Part, ReceivedFile
+from gateway.datasets.previews import DEFAULT_IMAGES, DEFAULT_SIDE, Preview, PreviewRequest
 from gateway.datasets.service import PageRequest
 from gateway.datasets.spec import (
     DEFAULT_PROJECT,
@@ -16,19 +21,24 @@ from gateway.datasets.spec import (
     tags_violations,
     text_violations,
 )
+from gateway.datasets.updates import DatasetChange
 from gateway.enums import DATASET_FORMATS, ShortNames
 from gateway.paging import DEFAULT_PAGE_SIZE, page_size_violations
 from rpc.errors import invalid_request
 from rpc.times import to_timestamp
 from storage.database import tables
+from storage.database.dataset_selection import FileSelection
 from storage.database.datasets import DatasetFilter
 from storage.objects import keys
+from storage.objects.paths import MAX_PATH_BYTES, normalize
 from visionmesh.errors import Violation
 from visionmesh.v1 import common_pb2, dataset_pb2
 
 VISIBILITIES = ShortNames(dataset_pb2.Visibility, "VISIBILITY_")
 STATES = ShortNames(dataset_pb2.DatasetState, "DATASET_STATE_")
+PREVIEW_ENCODINGS = ShortNames(dataset_pb2.PreviewEncoding, "PREVIEW_ENCODING_")
 MAX_TEXT = 1000
+MAX_SHOWN = 100
 
 
 def new_dataset(spec: dataset_pb2.DatasetSpec, field: str, others: Sequence[Violation] = ()) -> NewDataset:
@@ -89,6 +99,62 @@ def list_request(request: dataset_pb2.ListDatasetsRequest) -> tuple[DatasetFilte
     if filters.state and filters.state not in STATES.names:
         violations.append(Violation("state", f"{filters.state} is no known state"))
     return filters, page_request(request.page_size, request.page_token, violations)
+
+
+def update_request(request: dataset_pb2.UpdateDatasetRequest) -> tuple[str, DatasetChange]:
+    """Read the dataset and what to change of it, unchecked but for the id. Raises INVALID_REQUEST."""
+    spec = request.dataset
+    change = DatasetChange(
+        paths=tuple(dict.fromkeys(request.update_mask.paths)),
+        name=spec.name,
+        description=spec.description,
+        visibility=_name(VISIBILITIES, spec.visibility),
+        tags=tuple(dict.fromkeys(spec.tags)),
+    )
+    return required_id(request.dataset_id), change
+
+
+def download_request(request: dataset_pb2.DownloadDatasetRequest) -> FileSelection:
+    """Read which files are wanted. Raises INVALID_REQUEST naming all violations."""
+    violations = [
+        *text_violations("path_prefix", request.path_prefix, MAX_PATH_BYTES),
+        *text_violations("after_path", request.after_path, MAX_PATH_BYTES),
+        *(
+            Violation(f"splits[{place}]", f"{split[:MAX_SHOWN]!r} is no split; use any of {', '.join(SPLITS)}")
+            for place, split in enumerate(request.splits)
+            if split not in SPLITS
+        ),
+    ]
+    if violations:
+        raise invalid_request(violations)
+    return FileSelection(
+        dataset_id=required_id(request.dataset_id),
+        # As paths are kept.
+        path_prefix=unicodedata.normalize("NFC", request.path_prefix),
+        after_path=unicodedata.normalize("NFC", request.after_path),
+        splits=tuple(dict.fromkeys(request.splits)),
+    )
+
+
+def preview_request(request: dataset_pb2.GetDatasetPreviewRequest) -> PreviewRequest:
+    """Read what is to be drawn, with the defaults filled in. Raises INVALID_REQUEST naming all violations."""
+    wanted = PreviewRequest(
+        dataset_id=request.dataset_id,
+        path=request.path,
+        max_side=request.max_side or DEFAULT_SIDE,
+        encoding=_name(PREVIEW_ENCODINGS, request.encoding) or "JPEG",
+        image_count=request.image_count or DEFAULT_IMAGES,
+        split=request.split,
+        class_name=unicodedata.normalize("NFC", request.class_name),
+        seed=request.seed,
+        plain=request.without_annotations,
+    )
+    violations = wanted.violations()
+    if not violations and wanted.path:
+        wanted = replace(wanted, path=normalize(wanted.path))
+    if violations:
+        raise invalid_request(violations)
+    return replace(wanted, dataset_id=required_id(request.dataset_id))
 
 
 async def first_id(requests: AsyncIterator[dataset_pb2.UploadFilesRequest]) -> str:
@@ -152,6 +218,7 @@ def to_dataset(row: tables.Dataset) -> dataset_pb2.Dataset:
         update_time=to_timestamp(row.update_time),
         val_fraction=row.val_fraction,
         split_seed=row.split_seed,
+        import_source=row.import_source,
     )
 
 
@@ -159,6 +226,27 @@ def to_watch_response(row: tables.Dataset) -> dataset_pb2.WatchDatasetResponse:
     """Where a dataset stands."""
     return dataset_pb2.WatchDatasetResponse(
         dataset=to_dataset(row), analyzed_files=row.analyzed_files, total_files=row.file_count
+    )
+
+
+def to_download_response(chunk: DownloadChunk) -> dataset_pb2.DownloadDatasetResponse:
+    """A part of an archive."""
+    return dataset_pb2.DownloadDatasetResponse(
+        chunk=chunk.data,
+        last_path=chunk.last_path,
+        total_files=chunk.total_files,
+        total_size_bytes=chunk.total_size_bytes,
+    )
+
+
+def to_preview_response(preview: Preview) -> dataset_pb2.GetDatasetPreviewResponse:
+    """A picture."""
+    return dataset_pb2.GetDatasetPreviewResponse(
+        image=preview.image,
+        content_type=preview.content_type,
+        paths=preview.paths,
+        width=preview.width,
+        height=preview.height,
     )
 
 

@@ -23,6 +23,33 @@ def not_the_owner(dataset_id: str) -> DomainError:
     )
 
 
+def dataset_not_ready(dataset_id: str, state: str) -> DomainError:
+    """What was asked takes a dataset whose analysis has ended well."""
+    return DomainError(
+        "DATASET_NOT_READY",
+        f"The dataset {dataset_id!r} is {state}; this takes one that is READY. WatchDataset follows its analysis.",
+        metadata={"dataset_id": dataset_id, "state": state},
+    )
+
+
+def file_not_found(dataset_id: str, path: str) -> DomainError:
+    """The dataset has no such file."""
+    return DomainError(
+        "FILE_NOT_FOUND",
+        f"The dataset {dataset_id!r} has no file {path!r}. ListDatasetFiles lists those it has.",
+        metadata={"dataset_id": dataset_id, "path": path},
+    )
+
+
+def storage_corrupt(dataset_id: str, what: str, why: str) -> DomainError:
+    """An object of the dataset is lost or damaged; ``what`` names it for people, ``why`` completes the sentence."""
+    return DomainError(
+        "STORAGE_CORRUPT",
+        f"{what} of the dataset {dataset_id!r} {why}. Restore the object store from a copy.",
+        metadata={"dataset_id": dataset_id, "object": what},
+    )
+
+
 def invalid_transition(dataset_id: str, from_state: str, to_state: str, advice: str) -> DomainError:
     """The dataset's state does not allow what was asked; ``advice`` says what would help."""
     return DomainError(

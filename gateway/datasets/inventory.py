@@ -40,11 +40,22 @@ class Inventory:
         """
         if path in self._sizes:
             raise file_exists(path)
-        if wrong := self._path_objection(path):
-            raise invalid_request([Violation("header.path", f"{path!r} {wrong}")])
-        if wrong := self._size_objection(size_bytes):
-            raise invalid_request([Violation("header.size_bytes", f"of {path!r}: {wrong}")])
+        if objections := self.objections(path, size_bytes):
+            raise invalid_request([Violation(f"header.{field}", said) for field, said in objections])
         self._add(path, size_bytes)
+
+    def holds(self, path: str) -> bool:
+        """Whether the path is taken."""
+        return path in self._sizes
+
+    def objections(self, path: str, size_bytes: int) -> list[tuple[str, str]]:
+        """What speaks against a new file, as (``path`` or ``size_bytes``, words that name the file)."""
+        found = []
+        if wrong := self._path_objection(path):
+            found.append(("path", f"{path!r} {wrong}"))
+        if wrong := self._size_objection(size_bytes):
+            found.append(("size_bytes", f"of {path!r}: {wrong}"))
+        return found
 
     def release(self, path: str) -> None:
         """Give a claimed path back: its file did not arrive."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,17 +15,28 @@ from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
 from gateway.datasets.analyzer import Analyzer
+from gateway.datasets.arrivals import Arrivals
 from gateway.datasets.changes import Changes
-from gateway.datasets.errors import dataset_not_found, invalid_transition, not_the_owner
-from gateway.datasets.files import Part, ReceivedFile
+from gateway.datasets.download import DatasetDownloads, DownloadChunk
+from gateway.datasets.errors import invalid_transition
+from gateway.datasets.files import FileAnnouncement, Part, ReceivedFile
+from gateway.datasets.import_rules import ImportRules
+from gateway.datasets.imports import Imports
 from gateway.datasets.inventory import UploadLimits
+from gateway.datasets.ownership import still_importing
+from gateway.datasets.preparation import Preparation, UploadPreparation
+from gateway.datasets.previews import Preview, PreviewRequest, Previews
 from gateway.datasets.records import delete_objects, new_record
-from gateway.datasets.recovery import remove_abandoned, remove_orphans
+from gateway.datasets.recovery import remove_abandoned, remove_leftovers, remove_orphans
+from gateway.datasets.rights import owned as _owned
+from gateway.datasets.rights import visible as _visible
 from gateway.datasets.spec import NewDataset
+from gateway.datasets.updates import DatasetChange, update
 from gateway.datasets.upload_sessions import UploadSessions
 from gateway.datasets.waiting import in_thread, run_to_end
 from gateway.idempotency import remember, replayed
 from rpc.errors import DomainError, invalid_request
+from storage.database.dataset_selection import FileSelection
 from storage.database.datasets import OPEN_STATES, DatasetFilter, DatasetRepository
 from storage.database.engine import Database
 from storage.database.errors import InvalidPageToken, RequestExists
@@ -38,6 +49,7 @@ from visionmesh.errors import Violation
 logger = structlog.get_logger(__name__)
 
 CREATE_METHOD = "CreateDataset"
+MESSAGE_ROOM = 1 << 15  # of a message, for the paths beside a picture
 SWEEP_SECONDS = 3600.0
 WATCH_SECONDS = 5.0  # how often a watch looks by itself: changes that another gateway makes wake nobody here
 ENDED = ("READY", "FAILED")
@@ -63,6 +75,9 @@ class DatasetService:
         limits: UploadLimits | None = None,
         analysis_threads: int = 0,
         abandoned_upload_hours: float = 24.0,
+        max_message_bytes: int = 32 << 20,
+        upload_url_seconds: int = 3600,
+        import_rules: ImportRules | None = None,
     ) -> None:
         """``analysis_threads`` 0: one for each core, at most 4."""
         self._database = database
@@ -70,9 +85,18 @@ class DatasetService:
         self._abandoned_after = timedelta(hours=abandoned_upload_hours)
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="datasets")
         self._changes = Changes()
-        self._uploads = UploadSessions(database, store, self._changes, self._threads, limits or UploadLimits())
+        self._downloads = DatasetDownloads(database, store)
+        self._previews = Previews(
+            database, store, max_image_pixels=max_image_pixels, max_bytes=max_message_bytes - MESSAGE_ROOM
+        )
+        limits = limits or UploadLimits()
+        self._uploads = UploadSessions(database, store, self._changes, self._threads, limits)
+        parts = database, store, self._changes
+        self._preparation = UploadPreparation(*parts, self._threads, limits, upload_url_seconds)
         threads = analysis_threads or min(4, os.cpu_count() or 1)
-        self._analyzer = Analyzer(database, store, self._changes, max_image_pixels=max_image_pixels, threads=threads)
+        arrivals = Arrivals(*parts, self._threads, limits)
+        self._analyzer = Analyzer(*parts, arrivals, max_image_pixels=max_image_pixels, threads=threads)
+        self._imports = Imports(*parts, import_rules or ImportRules(), limits, self._threads, self._analyzer.start)
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -86,15 +110,23 @@ class DatasetService:
             self._sweeper.cancel()
             with suppress(asyncio.CancelledError):
                 await self._sweeper
+        await self._imports.close()
         await self._analyzer.close()
         await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._downloads.close)
+        await asyncio.to_thread(self._previews.close)
 
     async def recover(self) -> None:
-        """Remove objects without a record and analyse again what was left ANALYZING."""
+        """Remove objects without a record, analyse again what was left ANALYZING, and go on with imports."""
         await remove_orphans(self._database, self._store, self._threads)
         for dataset in await self._database.read(lambda session: DatasetRepository(session).in_states(("ANALYZING",))):
             logger.info("analysis taken up again", dataset_id=dataset.id)
             self._analyzer.start(dataset.id)
+        await self._imports.recover()
+
+    async def sweep_leftovers(self, older_than: timedelta) -> int:
+        """Remove what was sent past the gateway for nothing, and what writers that died left; returns the number."""
+        return await remove_leftovers(self._database, self._store, self._threads, now() - older_than)
 
     async def sweep_abandoned(self, older_than: timedelta) -> list[str]:
         """Delete datasets that are UPLOADING and saw no change for ``older_than``; returns their ids."""
@@ -128,6 +160,14 @@ class DatasetService:
     ) -> AsyncGenerator[ReceivedFile, None]:
         """Add files, yielding each when it is stored. Raises as the RPC documents."""
         return self._uploads.add_files(user_id, dataset_id, parts)
+
+    async def prepare_uploads(self, user_id: str, dataset_id: str, files: Sequence[FileAnnouncement]) -> Preparation:
+        """Give URLs for uploads past the gateway. Raises as the RPC documents."""
+        return await self._preparation.prepare(user_id, dataset_id, files)
+
+    async def import_dataset(self, user_id: str, new: NewDataset, prefix: str, request: Message) -> Dataset:
+        """Make a dataset whose files are copied from ``prefix`` in the background. Raises as the RPC documents."""
+        return await self._imports.begin(user_id, new, prefix, request)
 
     async def upload_dataset(self, user_id: str, new: NewDataset, parts: AsyncIterator[Part]) -> Dataset:
         """Create, upload and finalise; a failed or cancelled call leaves nothing."""
@@ -195,6 +235,21 @@ class DatasetService:
                     async with asyncio.timeout(WATCH_SECONDS):
                         await changed.wait()
 
+    def download(self, user_id: str, selection: FileSelection) -> AsyncGenerator[DownloadChunk, None]:
+        """Yield files of a READY dataset as a tar archive. Raises as the RPC documents."""
+        return self._downloads.chunks(user_id, selection)
+
+    async def preview(self, user_id: str, request: PreviewRequest) -> Preview:
+        """Draw a picture of a READY dataset. Raises as the RPC documents."""
+        return await self._previews.draw(user_id, request)
+
+    async def update(self, user_id: str, dataset_id: str, change: DatasetChange) -> Dataset:
+        """Change what people read of a dataset. Raises INVALID_REQUEST, DATASET_NOT_FOUND."""
+        change.check()
+        dataset = await self._database.write(lambda session: update(session, user_id, dataset_id, change))
+        self._changes.notify(dataset_id)
+        return dataset
+
     async def delete(self, user_id: str, dataset_id: str) -> None:
         """Delete the record, then the objects. Raises DATASET_NOT_FOUND, DATASET_IN_USE, INVALID_STATE_TRANSITION."""
         await run_to_end(self._delete(user_id, dataset_id))
@@ -202,7 +257,8 @@ class DatasetService:
     async def _finalize(self, user_id: str, dataset_id: str) -> Dataset:
         def work(session: Session) -> Dataset:
             datasets = DatasetRepository(session)
-            _owned(session, user_id, dataset_id)
+            if _owned(session, user_id, dataset_id).importing:
+                raise still_importing(dataset_id, "ANALYZING")
             changed = datasets.change_state(dataset_id, OPEN_STATES, "ANALYZING", failure=None, analyzed_files=0)
             if changed is None:
                 state = _owned(session, user_id, dataset_id).state
@@ -234,6 +290,7 @@ class DatasetService:
 
         await self._database.write(work)
         self._changes.notify(dataset_id)
+        await self._imports.stop(dataset_id)
         # Killed from here on, the objects go at the next start.
         await in_thread(self._threads, delete_objects, self._store, dataset_id)
 
@@ -241,23 +298,10 @@ class DatasetService:
         while True:
             try:
                 await self.sweep_abandoned(self._abandoned_after)
+                await self.sweep_leftovers(self._abandoned_after)
             except Exception:
                 logger.exception("sweeping abandoned uploads failed; it is tried again", seconds=SWEEP_SECONDS)
             await asyncio.sleep(SWEEP_SECONDS)
-
-
-def _visible(session: Session, user_id: str, dataset_id: str) -> Dataset:
-    dataset = DatasetRepository(session).visible(dataset_id, user_id)
-    if dataset is None:
-        raise dataset_not_found(dataset_id)
-    return dataset
-
-
-def _owned(session: Session, user_id: str, dataset_id: str) -> Dataset:
-    dataset = _visible(session, user_id, dataset_id)
-    if dataset.user_id != user_id:
-        raise not_the_owner(dataset_id)
-    return dataset
 
 
 def _bad_token(error: InvalidPageToken) -> DomainError:

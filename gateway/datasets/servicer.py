@@ -10,8 +10,8 @@ from grpc.aio import ServicerContext
 
 from gateway.access import caller
 from gateway.datasets import converters
+from gateway.datasets.preparation_messages import prepared_files, to_preparation
 from gateway.datasets.service import DatasetService
-from rpc.errors import not_served_yet
 from visionmesh.v1 import dataset_pb2, dataset_service_pb2_grpc
 
 Context = ServicerContext[Any, Any]
@@ -66,12 +66,17 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
     async def PrepareUploads(
         self, request: dataset_pb2.PrepareUploadsRequest, context: Context
     ) -> dataset_pb2.PrepareUploadsResponse:
-        raise not_served_yet("DatasetService.PrepareUploads")
+        dataset_id = converters.required_id(request.dataset_id)
+        files = prepared_files(request)
+        return to_preparation(await self._service.prepare_uploads(caller().user_id, dataset_id, files))
 
     async def ImportDataset(
         self, request: dataset_pb2.ImportDatasetRequest, context: Context
     ) -> dataset_pb2.ImportDatasetResponse:
-        raise not_served_yet("DatasetService.ImportDataset")
+        violations = converters.request_id_violations(request.request_id)
+        new = converters.new_dataset(request.dataset, "dataset", violations)
+        dataset = await self._service.import_dataset(caller().user_id, new, request.prefix, request)
+        return dataset_pb2.ImportDatasetResponse(dataset=converters.to_dataset(dataset))
 
     async def GetDataset(
         self, request: dataset_pb2.GetDatasetRequest, context: Context
@@ -117,12 +122,15 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
     async def GetDatasetPreview(
         self, request: dataset_pb2.GetDatasetPreviewRequest, context: Context
     ) -> dataset_pb2.GetDatasetPreviewResponse:
-        raise not_served_yet("DatasetService.GetDatasetPreview")
+        preview = await self._service.preview(caller().user_id, converters.preview_request(request))
+        return converters.to_preview_response(preview)
 
     async def UpdateDataset(
         self, request: dataset_pb2.UpdateDatasetRequest, context: Context
     ) -> dataset_pb2.UpdateDatasetResponse:
-        raise not_served_yet("DatasetService.UpdateDataset")
+        dataset_id, change = converters.update_request(request)
+        dataset = await self._service.update(caller().user_id, dataset_id, change)
+        return dataset_pb2.UpdateDatasetResponse(dataset=converters.to_dataset(dataset))
 
     async def DeleteDataset(
         self, request: dataset_pb2.DeleteDatasetRequest, context: Context
@@ -133,5 +141,7 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
     async def DownloadDataset(
         self, request: dataset_pb2.DownloadDatasetRequest, context: Context
     ) -> AsyncIterator[dataset_pb2.DownloadDatasetResponse]:
-        raise not_served_yet("DatasetService.DownloadDataset")
-        yield  # makes this a stream
+        selection = converters.download_request(request)
+        async with aclosing(self._service.download(caller().user_id, selection)) as chunks:
+            async for chunk in chunks:
+                yield converters.to_download_response(chunk)

@@ -10,21 +10,20 @@ from contextlib import aclosing, asynccontextmanager
 from sqlalchemy.orm import Session
 
 from gateway.datasets.changes import Changes
-from gateway.datasets.errors import dataset_not_found, file_exists, invalid_transition, not_the_owner
+from gateway.datasets.errors import dataset_not_found, file_exists, invalid_transition
 from gateway.datasets.files import Part, ReceivedFile
 from gateway.datasets.inventory import Inventory, UploadLimits
+from gateway.datasets.ownership import CLOSED_ADVICE, open_dataset
 from gateway.datasets.records import delete_objects, new_record
 from gateway.datasets.spec import NewDataset
 from gateway.datasets.uploads import FileReceiver
 from gateway.datasets.waiting import in_thread, run_to_end
-from storage.database.datasets import OPEN_STATES, DatasetRepository
+from storage.database.datasets import DatasetRepository
 from storage.database.engine import Database
 from storage.database.errors import FileExists, StateChanged
 from storage.database.ids import new_id
 from storage.database.tables import Dataset, DatasetFile
 from storage.objects.store import ObjectStore
-
-_CLOSED_ADVICE = "Files can be added only while it is UPLOADING or FAILED; make a new dataset for more."
 
 
 class UploadSessions:
@@ -66,7 +65,7 @@ class UploadSessions:
                 except StateChanged as error:
                     if not error.state:
                         raise dataset_not_found(dataset_id) from error
-                    raise invalid_transition(dataset_id, error.state, "UPLOADING", _CLOSED_ADVICE) from error
+                    raise invalid_transition(dataset_id, error.state, "UPLOADING", CLOSED_ADVICE) from error
 
     async def upload_dataset(self, user_id: str, new: NewDataset, parts: AsyncIterator[Part]) -> Dataset:
         """Receive all files, then record dataset and files at once, ANALYZING; on any failure nothing stays."""
@@ -89,13 +88,7 @@ class UploadSessions:
             raise
 
     async def _check_open(self, user_id: str, dataset_id: str) -> None:
-        dataset = await self._database.read(lambda session: DatasetRepository(session).visible(dataset_id, user_id))
-        if dataset is None:
-            raise dataset_not_found(dataset_id)
-        if dataset.user_id != user_id:
-            raise not_the_owner(dataset_id)
-        if dataset.state not in OPEN_STATES:
-            raise invalid_transition(dataset_id, dataset.state, "UPLOADING", _CLOSED_ADVICE)
+        await self._database.read(lambda session: open_dataset(session, user_id, dataset_id))
 
     @asynccontextmanager
     async def _inventory(self, dataset_id: str) -> AsyncIterator[Inventory]:

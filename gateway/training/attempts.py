@@ -8,7 +8,7 @@ from google.protobuf import json_format
 from sqlalchemy.orm import Session
 
 from gateway.checkpoints import checkpoint_ref
-from gateway.enums import ATTEMPT_OUTCOMES, METRIC_MODES, TASK_TYPES
+from gateway.enums import ATTEMPT_OUTCOMES, DATASET_VIEWS, METRIC_MODES, TASK_TYPES
 from gateway.events.log import JobTransaction
 from storage.database.ids import new_id
 from storage.database.projections import CheckpointRepository, roll_back
@@ -114,6 +114,7 @@ def run_spec(session: Session, job: TrainingJob) -> run_pb2.RunSpec:
         task_type=TASK_TYPES.number(job.task_type),  # type: ignore[arg-type]
         dataset_id=job.dataset_id,
         manifest_digest=job.manifest_digest,
+        dataset_view=DATASET_VIEWS.number(job.dataset_view),  # type: ignore[arg-type]
         epochs=job.epochs,
         batch_size=job.batch_size,
         learning_rate=job.learning_rate,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from google.protobuf import struct_pb2
 
-from gateway.enums import METRIC_MODES, TASK_TYPES
+from gateway.enums import DATASET_VIEWS, METRIC_MODES, TASK_TYPES
 from visionmesh.errors import Violation
 from visionmesh.v1 import training_pb2
 
@@ -41,6 +41,8 @@ def _problems(spec: training_pb2.TrainingJobSpec) -> Iterator[tuple[str, str]]:
             yield name, f"is required; {where} shows what there is"
     if TASK_TYPES.name(spec.task_type) is None:
         yield "task_type", f"{spec.task_type} is not a task type"
+    if DATASET_VIEWS.name(spec.dataset_view) is None:
+        yield "dataset_view", f"{spec.dataset_view} is not a view"
     if METRIC_MODES.name(spec.primary_metric_mode) is None:
         yield "primary_metric_mode", f"{spec.primary_metric_mode} is not a mode"
     if not 1 <= spec.epochs <= MAX_EPOCHS:

@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from gateway.enums import DATASET_FORMATS, JOB_STATES, METRIC_MODES, TASK_TYPES
+from gateway.enums import DATASET_FORMATS, DATASET_VIEWS, JOB_STATES, METRIC_MODES, TASK_TYPES
 from rpc.times import to_timestamp
 from storage.database.tables import Checkpoint, Metric, TrainingJob, ValidationResult
 from storage.objects.validation_images import ValidationImage
@@ -30,6 +30,7 @@ def draft_job(spec: training_pb2.TrainingJobSpec, user_id: str) -> TrainingJob:
         model_name=spec.model_name,
         task_type=TASK_TYPES.name(spec.task_type) or "",
         dataset_id=spec.dataset_id,
+        dataset_view=DATASET_VIEWS.name(spec.dataset_view) or "",
         epochs=spec.epochs,
         batch_size=spec.batch_size or DEFAULT_BATCH_SIZE,
         learning_rate=spec.learning_rate if spec.HasField("learning_rate") else DEFAULT_LEARNING_RATE,
@@ -59,6 +60,7 @@ def job_message(job: TrainingJob) -> training_pb2.TrainingJob:
         task_type=TASK_TYPES.number(job.task_type),  # type: ignore[arg-type]
         dataset_id=job.dataset_id,
         dataset_format=DATASET_FORMATS.number(job.dataset_format),  # type: ignore[arg-type]
+        dataset_view=DATASET_VIEWS.number(job.dataset_view),  # type: ignore[arg-type]
         manifest_digest=job.manifest_digest,
         num_classes=job.num_classes,
         epochs=job.epochs,

@@ -18,6 +18,7 @@ from gateway.failover import first_answer
 from gateway.fleet import Fleet
 from gateway.idempotency import remember, replayed
 from gateway.telemetry.service import TelemetryService
+from gateway.training.dataset_use import check_dataset_use
 from gateway.training.states import check_start
 from gateway.training.warm_start import first_weights
 from rpc.errors import DomainError, invalid_request
@@ -77,9 +78,8 @@ class JobService:
                 violations = violations + await self._ask_trainer(draft, config, violations, num_classes)
         except DomainError as error:
             refusals.append(error)
-        if dataset is not None and draft.task_type and draft.task_type not in dataset.task_types:
-            can = ", ".join(dataset.task_types)
-            violations.append(Violation("job.dataset_id", f"can train {can}, not {draft.task_type}"))
+        if dataset is not None and draft.task_type:
+            violations = violations + check_dataset_use(draft.task_type, draft.dataset_view, dataset.task_types)
         # What the request itself gets wrong is told first: it can be put right without anyone else.
         if violations:
             raise invalid_request(violations)

@@ -104,14 +104,14 @@ class DatasetRepository:
         active = exists().where(TrainingJob.dataset_id == dataset_id, TrainingJob.state.in_(ACTIVE_JOB_STATES))
         return bool(self._session.scalar(select(active)))
 
-    def add_files(self, dataset_id: str, files: Sequence[DatasetFile]) -> None:
+    def add_files(self, dataset_id: str, files: Sequence[DatasetFile], states: Collection[str] = OPEN_STATES) -> None:
         """Records files that arrived whole, of different paths, and counts them in their dataset; all or none.
 
-        Raises FileExists for a path that is there, StateChanged when the dataset takes no files (any more).
+        Raises FileExists for a path that is there, StateChanged when the dataset is in none of ``states`` (any more).
         """
         # The row stays locked to the end of the transaction, so a finalise comes before or after, never between.
         state = self._session.scalar(select(Dataset.state).where(Dataset.id == dataset_id).with_for_update())
-        if state not in OPEN_STATES:
+        if state not in states:
             raise StateChanged(state or "")
         for start in range(0, len(files), _PATHS_PER_QUERY):
             paths = [file.path for file in files[start : start + _PATHS_PER_QUERY]]
@@ -137,6 +137,16 @@ class DatasetRepository:
             page_token=page_token,
             scope=("dataset_files", dataset_id),
         )
+
+    def file_sizes(self, dataset_id: str) -> builtins.list[tuple[str, int]]:
+        """(path, bytes) of every file, in any order."""
+        query = select(DatasetFile.path, DatasetFile.size_bytes).where(DatasetFile.dataset_id == dataset_id)
+        return [(path, size_bytes) for path, size_bytes in self._session.execute(query)]
+
+    def importing(self) -> builtins.list[str]:
+        """Ids of the datasets whose import is not done, oldest first."""
+        query = select(Dataset.id).where(Dataset.importing, Dataset.state == "UPLOADING")
+        return [*self._session.scalars(query.order_by(Dataset.create_time, Dataset.id))]
 
     def file(self, dataset_id: str, path: str) -> DatasetFile | None:
         """One file of a dataset."""

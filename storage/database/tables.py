@@ -120,6 +120,8 @@ class Dataset(Base):
     task_types: Mapped[list[Any]] = mapped_column(default=list)
     manifest_digest: Mapped[str] = mapped_column(String(64), default="")
     analyzed_files: Mapped[int] = mapped_column(default=0)
+    import_source: Mapped[str] = mapped_column(String(2048), default="")
+    importing: Mapped[bool] = mapped_column(default=False)  # its files are still being copied
     create_time: Mapped[datetime] = mapped_column(default=now)
     update_time: Mapped[datetime] = mapped_column(default=now)
 
@@ -135,6 +137,17 @@ class DatasetFile(Base):
     split: Mapped[str] = mapped_column(String(20), default="")
     label: Mapped[str] = mapped_column(String(1024), default="")
     create_time: Mapped[datetime] = mapped_column(default=now)
+
+
+class PreparedUpload(Base):
+    """A file that a client may send past the gateway; it becomes a file of the dataset once it was verified."""
+
+    __tablename__ = "prepared_uploads"
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True)
+    path: Mapped[str] = mapped_column(String(1024), primary_key=True)
+    size_bytes: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
+    expire_time: Mapped[datetime]  # when its last URL ends
 
 
 class DatasetProblem(Base):
@@ -167,6 +180,7 @@ class TrainingJob(Base):
     dataset_id: Mapped[str] = mapped_column(String(40), index=True)
     dataset_format: Mapped[str] = mapped_column(String(40))
     manifest_digest: Mapped[str] = mapped_column(String(64))
+    dataset_view: Mapped[str] = mapped_column(String(20), default="")
     num_classes: Mapped[int]
     epochs: Mapped[int]
     batch_size: Mapped[int]

@@ -43,6 +43,22 @@ class InvalidKey(ObjectStoreError):
         return f"object key {self.key!r} {self.why}"
 
 
+class PresigningUnsupported(ObjectStoreError):
+    """The store has no server that could take a presigned upload."""
+
+
+class SourceUnreadable(ObjectStoreError):
+    """A file of a source cannot be read, and trying again will not help; ``why`` is a whole sentence."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(name, why)
+        self.name = name
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.why}" if self.name else self.why
+
+
 class StoreUnavailable(ObjectStoreError):
     """The store cannot serve now (disk full, not mounted, not reachable); the same call may succeed later."""
 

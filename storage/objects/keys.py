@@ -6,7 +6,10 @@ from urllib.parse import quote
 
 from storage.objects.digest import sha256_bytes
 
+INCOMING = "incoming/"
 VALIDATION_IMAGES = "validation_images/"
+# Below these lies everything of ours; beside them, a bucket may hold what it likes.
+OWN_PREFIXES = ("annotations/", "checkpoints/", "datasets/", INCOMING, "manifests/", VALIDATION_IMAGES)
 
 _MAX_PART_CHARACTERS = 200
 _KEPT_CHARACTERS = 100
@@ -30,6 +33,16 @@ def manifest(dataset_id: str) -> str:
 def dataset_annotations(dataset_id: str) -> str:
     """Key of a dataset's annotations."""
     return f"annotations/{_part(dataset_id)}.jsonl.gz"
+
+
+def incoming_prefix(dataset_id: str) -> str:
+    """Prefix of what clients sent for a dataset past the gateway, and nobody verified yet."""
+    return f"{INCOMING}{_part(dataset_id)}/"
+
+
+def incoming_file(dataset_id: str, sha256: str) -> str:
+    """Key under which bytes of this SHA-256 are sent for a dataset past the gateway."""
+    return incoming_prefix(dataset_id) + sha256
 
 
 def checkpoint_prefix(project_id: str, job_id: str, checkpoint_id: str) -> str:

@@ -17,10 +17,10 @@ from uuid import uuid4
 
 from storage.objects.digest import sha256_file
 from storage.objects.disk import sync_path
-from storage.objects.errors import InvalidKey, ObjectNotFound, StoreUnavailable
+from storage.objects.errors import InvalidKey, ObjectNotFound, PresigningUnsupported, StoreUnavailable
 from storage.objects.local_writer import LocalObjectWriter
 from storage.objects.saving import save_verified
-from storage.objects.store import DEFAULT_CHUNK_BYTES, ObjectInfo
+from storage.objects.store import DEFAULT_CHUNK_BYTES, ObjectInfo, PresignedPut
 from storage.objects.validity import key_objection
 
 INCOMING = ".incoming"
@@ -100,9 +100,24 @@ class LocalObjectStore:
         """Return an object's bytes; see ``ObjectStore.get``."""
         return b"".join(self.read(key))
 
-    def get_file(self, key: str, path: Path, *, sha256: str) -> None:
+    def get_file(self, key: str, path: Path, *, sha256: str, size_bytes: int | None = None) -> None:
         """Write an object to a local file; see ``ObjectStore.get_file``."""
-        save_verified(self.read(key), path, key=key, sha256=sha256)
+        save_verified(self.read(key), path, key=key, sha256=sha256, size_bytes=size_bytes)
+
+    def copy(self, source: str, key: str, *, sha256: str = "") -> None:
+        """Copy an object; see ``ObjectStore.copy``."""
+        with self.writer(key) as writer:
+            for chunk in self.read(source):
+                writer.write(chunk)
+            writer.commit()
+
+    def copy_from_bucket(self, bucket: str, name: str, key: str) -> bool:
+        """A folder lies in no bucket; see ``ObjectStore.copy_from_bucket``."""
+        return False
+
+    def presign_put(self, key: str, *, size_bytes: int, sha256: str, seconds: int) -> PresignedPut:
+        """Raises PresigningUnsupported: nobody serves the folder; see ``ObjectStore.presign_put``."""
+        raise PresigningUnsupported(key)
 
     def stat(self, key: str) -> ObjectInfo:
         """Describe an object; see ``ObjectStore.stat``."""

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from storage.objects.digest import sha256_file
-from storage.objects.errors import InvalidKey, StoreUnavailable
-from storage.objects.s3_calls import S3Calls
+from storage.objects.errors import InvalidKey, ObjectNotFound, StoreUnavailable
+from storage.objects.s3_calls import S3Calls, is_outage
+from storage.objects.s3_client import s3_client
 from storage.objects.s3_errors import translated
 from storage.objects.s3_reader import S3Reader
 from storage.objects.s3_settings import S3Settings
 from storage.objects.s3_writer import DIGEST_METADATA, S3ObjectWriter
 from storage.objects.saving import save_verified
-from storage.objects.store import DEFAULT_CHUNK_BYTES, ObjectInfo
+from storage.objects.store import DEFAULT_CHUNK_BYTES, ObjectInfo, PresignedPut
 from storage.objects.validity import key_objection
 
 LEFTOVER_SECONDS = 24 * 3600
@@ -40,7 +40,10 @@ class S3ObjectStore:
         self._prefix = prefix
         self._settings = settings
         self._threads = ThreadPoolExecutor(settings.s3_transfers, thread_name_prefix="s3")
-        self._client = _client(settings)
+        self._client = s3_client(settings)
+        self._signer = self._client
+        if settings.s3_public_endpoint_url is not None:
+            self._signer = s3_client(settings, settings.s3_public_endpoint_url)
         _check_bucket(self._client, bucket, prefix, settings)
         self._calls = S3Calls(self._client, bucket, settings.s3_outage_seconds)
 
@@ -82,16 +85,46 @@ class S3ObjectStore:
         """Return an object's bytes; see ``ObjectStore.get``."""
         return b"".join(self.read(key))
 
-    def get_file(self, key: str, path: Path, *, sha256: str) -> None:
+    def get_file(self, key: str, path: Path, *, sha256: str, size_bytes: int | None = None) -> None:
         """Write an object to a local file, a large one over several connections; see ``ObjectStore.get_file``."""
         reader, settings = self._reader(key), self._settings
-        head = self._head(key)
-        size, etag = int(head["ContentLength"]), str(head["ETag"])
-        if size <= settings.s3_part_bytes:
-            chunks = reader.chunks(DEFAULT_CHUNK_BYTES)
-        else:
-            chunks = reader.parts(size, etag, settings.s3_part_bytes, settings.s3_transfers, self._threads)
-        save_verified(chunks, path, key=key, sha256=sha256)
+        chunks = reader.chunks(DEFAULT_CHUNK_BYTES)
+        # Most datasets are many small files: asking for the size of each would double the waiting.
+        if size_bytes is None or size_bytes > settings.s3_part_bytes:
+            head = self._head(key)
+            size, etag = int(head["ContentLength"]), str(head["ETag"])
+            if size > settings.s3_part_bytes:
+                chunks = reader.parts(size, etag, settings.s3_part_bytes, settings.s3_transfers, self._threads)
+        save_verified(chunks, path, key=key, sha256=sha256, size_bytes=size_bytes)
+
+    def copy(self, source: str, key: str, *, sha256: str = "") -> None:
+        """Copy an object of at most 5 GiB inside the server; see ``ObjectStore.copy``."""
+        noted = {"MetadataDirective": "REPLACE", "Metadata": {DIGEST_METADATA: sha256}} if sha256 else {}
+        place = {"Bucket": self._bucket, "Key": self._name(source)}
+        self._calls("copy_object", source, Key=self._name(key), CopySource=place, **noted)
+
+    def copy_from_bucket(self, bucket: str, name: str, key: str) -> bool:
+        """Copy inside the store's own bucket; see ``ObjectStore.copy_from_bucket``."""
+        if bucket != self._bucket:
+            return False
+        try:
+            self._calls("copy_object", key, Key=self._name(key), CopySource={"Bucket": bucket, "Key": name})
+        except ObjectNotFound:
+            return False
+        except StoreUnavailable as error:
+            if error.__cause__ is not None and is_outage(error.__cause__):
+                raise
+            return False  # a server that copies nothing, or not this: reading tells what is wrong
+        return True
+
+    def presign_put(self, key: str, *, size_bytes: int, sha256: str, seconds: int) -> PresignedPut:
+        """Sign an upload; see ``ObjectStore.presign_put``."""
+        checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
+        request = {"Bucket": self._bucket, "Key": self._name(key)}
+        bound = {"ContentLength": size_bytes, "ChecksumSHA256": checksum}
+        with translated(self._bucket, key):
+            url = self._signer.generate_presigned_url("put_object", Params=request | bound, ExpiresIn=seconds)
+        return PresignedPut(url, {"content-length": str(size_bytes), "x-amz-checksum-sha256": checksum})
 
     def stat(self, key: str) -> ObjectInfo:
         """Describe an object; see ``ObjectStore.stat``."""
@@ -182,31 +215,3 @@ def _create_bucket(client: Any, bucket: str, region: str) -> None:
         # Another server of the mesh was faster.
         if error.response.get("Error", {}).get("Code") not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
             raise
-
-
-def _client(settings: S3Settings) -> Any:
-    try:
-        secret = settings.s3_secret()
-    except OSError as error:
-        raise StoreUnavailable(f"the file of the S3 secret cannot be read: {error}") from error
-    try:
-        return boto3.session.Session().client(
-            "s3",
-            endpoint_url=settings.s3_endpoint_url,
-            region_name=settings.s3_region,
-            aws_access_key_id=settings.s3_access_key_id,
-            aws_secret_access_key=secret,
-            config=Config(
-                s3={"addressing_style": "path" if settings.s3_path_style else "auto"},
-                connect_timeout=settings.s3_connect_timeout_seconds,
-                read_timeout=settings.s3_read_timeout_seconds,
-                retries={"mode": "standard", "total_max_attempts": settings.s3_attempts},
-                # The gateway's threads and our own share the connections.
-                max_pool_connections=32 + settings.s3_transfers,
-                # R2 and small servers do not know Amazon's newer checksums; Content-MD5 they all do.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
-    except ValueError as error:
-        raise StoreUnavailable(f"the settings of S3 cannot be used: {error}") from error

@@ -19,6 +19,9 @@ class S3Settings(BaseSettings):
     )
 
     s3_endpoint_url: str | None = Field(None, description="Server to talk to; unset: Amazon's for the region.")
+    s3_public_endpoint_url: str | None = Field(
+        None, description="The same server as clients reach it, for presigned URLs; unset: as the gateway reaches it."
+    )
     s3_region: str = Field("auto", min_length=1, description="Region of the bucket; R2 says auto.")
     s3_access_key_id: str | None = Field(
         None, description="Id of the access key; unset: what boto3 finds (profile, instance role)."
@@ -35,6 +38,12 @@ class S3Settings(BaseSettings):
         description="Larger objects go in equal parts of this size, each held in memory, in bytes.",
     )
     s3_transfers: int = Field(8, ge=1, le=64, description="Parts of one object on their way at once.")
+    s3_connections: int = Field(
+        64,
+        ge=1,
+        le=1024,
+        description="Connections kept open to the server; best as many as transfers and downloads of a process.",
+    )
     s3_connect_timeout_seconds: float = Field(5.0, gt=0, allow_inf_nan=False, description="Time to reach the server.")
     s3_read_timeout_seconds: float = Field(
         30.0, gt=0, allow_inf_nan=False, description="Longest silence of the server."

@@ -11,21 +11,25 @@ from uuid import uuid4
 from storage.objects.errors import ObjectMismatch
 
 
-def save_verified(chunks: Iterable[bytes], path: Path, *, key: str, sha256: str) -> None:
-    """Write ``chunks`` to ``path``, which appears (or is replaced) only when their SHA-256 is the one expected.
+def save_verified(chunks: Iterable[bytes], path: Path, *, key: str, sha256: str, size_bytes: int | None = None) -> None:
+    """Write ``chunks`` to ``path``, which appears (or is replaced) only when their SHA-256 is the one expected,
+    and their size where it is known.
 
     Raises ObjectMismatch naming ``key``; OSError when the local disk refuses.
     """
     # A name of its own length: that of ``path`` may already be the longest there is.
     temporary = path.with_name(f".{uuid4().hex}.partial")
-    digest = hashlib.sha256()
+    digest, size = hashlib.sha256(), 0
     try:
         with temporary.open("xb") as file:
             for chunk in chunks:
                 digest.update(chunk)
+                size += len(chunk)
                 file.write(chunk)
         if digest.hexdigest() != sha256:
             raise ObjectMismatch(key, f"sha256 {sha256}", f"sha256 {digest.hexdigest()}")
+        if size_bytes is not None and size != size_bytes:
+            raise ObjectMismatch(key, f"{size_bytes} bytes", f"{size} bytes")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ one. Keys are ``/``-separated and made by the server (``storage.objects.keys``);
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,14 @@ class ObjectInfo:
     key: str
     size_bytes: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class PresignedPut:
+    """An HTTP PUT that needs no key of the store's: its URL, and the headers that are part of its signature."""
+
+    url: str
+    headers: Mapping[str, str]
 
 
 class ObjectWriter(Protocol):
@@ -83,10 +91,30 @@ class ObjectStore(Protocol):
         """Return an object's bytes. Raises ObjectNotFound."""
         ...
 
-    def get_file(self, key: str, path: Path, *, sha256: str) -> None:
+    def get_file(self, key: str, path: Path, *, sha256: str, size_bytes: int | None = None) -> None:
         """Write an object to a local file, which appears whole or not at all (and is not synced to disk).
 
-        The folder of ``path`` must exist. Raises ObjectNotFound, and ObjectMismatch when the SHA-256 is another.
+        The folder of ``path`` must exist. Who knows the size spares the store a question. Raises ObjectNotFound, and
+        ObjectMismatch when the SHA-256, or a size that was given, is another.
+        """
+        ...
+
+    def copy(self, source: str, key: str, *, sha256: str = "") -> None:
+        """Copy an object, inside the server where there is one. Nothing is verified; ``sha256`` is noted with the copy.
+
+        Raises ObjectNotFound naming ``source``.
+        """
+        ...
+
+    def copy_from_bucket(self, bucket: str, name: str, key: str) -> bool:
+        """Copy what ``bucket`` calls ``name`` inside the server; False when it must be read and written instead."""
+        ...
+
+    def presign_put(self, key: str, *, size_bytes: int, sha256: str, seconds: int) -> PresignedPut:
+        """Sign an upload of one object, for ``seconds`` from now; size and SHA-256 are bound into the signature.
+
+        Servers hold senders to the headers, not every one to the bytes: whoever relies on them reads the object.
+        Raises PresigningUnsupported.
         """
         ...
 
@@ -104,4 +132,8 @@ class ObjectStore(Protocol):
 
     def delete_prefix(self, prefix: str) -> None:
         """Remove the objects under ``prefix``, which must end in ``/`` so that it names whole key parts."""
+        ...
+
+    def sweep(self) -> int:
+        """Remove what writers that died left behind more than a day ago; returns how much that was."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,12 @@ from annotations.model import AnnotatedImage, AnnotatedObject, Category
 from annotations.problems import Problem
 from annotations.reading import Reader
 from tests.annotations.folder_source import FolderSource
+
+PAGE = Path(__file__).parents[2] / "docs" / "datasets.md"
+# What the page says of problems: kind and severity.
+DOCUMENTED = {
+    (kind, severity) for kind, severity in re.findall(r"^\| `([a-z_]+)` \| (WARNING|ERROR)", PAGE.read_text(), re.M)
+}
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,10 @@ class Result:
 
 
 def read_folder(reader: Reader, folder: Path) -> Result:
-    """Read a folder as it is now."""
+    """Read a folder as it is now. Whatever is told stands in the page that people look it up in."""
     with TemporaryDirectory() as beside, Draft(Path(beside) / "draft") as draft:
         reader(FolderSource(folder), draft)
+        assert {(problem.kind, problem.severity) for problem in draft.problems} <= DOCUMENTED
         return Result(draft.categories, {image.path: image for image in draft.images()}, draft.problems)
 
 

@@ -27,7 +27,7 @@ JSON = st.recursive(
 KEYS = st.sampled_from(["images", "annotations", "categories", "classes", "info"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(content=st.dictionaries(KEYS, st.lists(JSON, max_size=4) | JSON))
 @pytest.mark.parametrize("reader", [read_coco, read_dice])
 def test_no_content_raises(tmp_path_factory: pytest.TempPathFactory, reader: Callable[..., None], content: Any) -> None:

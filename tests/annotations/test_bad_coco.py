@@ -254,6 +254,8 @@ def test_a_split_that_is_none_is_told_and_left_to_chance(folder: Path) -> None:
         {"id": [5], "name": "cow"},
         {"id": 5, "name": "co\x00w"},
         {"id": 5, "name": "co\ud800w"},
+        {"id": 5, "name": "cow" * 1000},
+        {"id": 5, "name": "cow", "keypoints": ["hoof"] * 5000},
         {"id": 3, "name": "cow"},
     ],
 )

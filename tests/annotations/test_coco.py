@@ -89,6 +89,7 @@ def test_the_layout_of_roboflow(tmp_path: Path, around: str) -> None:
         ("annotations/val.json", "a.jpg", "images/val/a.jpg"),
         ("annotations/val.json", "a.jpg", "valid/a.jpg"),
         ("annotations/instances_val2014.json", "a.jpg", "val2014/a.jpg"),
+        ("annotations/instances_Train.json", "a.jpg", "images/Train/a.jpg"),
         ("annotations/all.json", "../pictures/a.jpg", "pictures/a.jpg"),
         ("all.json", "./pictures\\a.jpg", "pictures/a.jpg"),
         ("all.json", "a.jpg", "somewhere/deep/a.jpg"),
@@ -108,6 +109,17 @@ def test_an_image_is_found_where_people_put_it(tmp_path: Path, annotations: str,
     assert result.problems == []
 
 
+def test_of_two_images_of_one_name_the_one_in_the_folder_of_the_split_is_meant(tmp_path: Path) -> None:
+    for split in ("Train", "Validation"):
+        save_image(tmp_path / "images" / split / "a.jpg")
+        write_json(tmp_path / f"annotations/instances_{split}.json", coco([image(1, "a.jpg")]))
+
+    result = read_folder(read_coco, tmp_path)
+
+    assert result.problems == []
+    assert result.splits == {"images/Train/a.jpg": "train", "images/Validation/a.jpg": "val"}
+
+
 def test_the_folder_of_the_annotations_comes_before_all_others(tmp_path: Path) -> None:
     for path in ("a.jpg", "images/a.jpg", "set/a.jpg"):
         save_image(tmp_path / path)
@@ -125,6 +137,28 @@ def test_a_bare_name_that_several_images_have_is_not_guessed_at(tmp_path: Path) 
 
     assert result.images == {}
     assert result.told[0] == ("WARNING", "image_not_found", "all.json")
+
+
+def test_an_image_that_is_missing_is_not_taken_for_another_of_its_name(tmp_path: Path) -> None:
+    """``b/1.jpg`` was not uploaded; its annotations must not end up on ``a/1.jpg``, whichever file comes first."""
+    save_image(tmp_path / "a/1.jpg")
+    write_json(tmp_path / "first.json", coco([image(1, "b/1.jpg")], [annotation(1, 1), annotation(2, 1)]))
+    write_json(tmp_path / "second.json", coco([image(1, "a/1.jpg")], [annotation(1, 1)]))
+
+    result = read_folder(read_coco, tmp_path)
+
+    assert len(result.objects("a/1.jpg")) == 1
+    assert result.told == [("WARNING", "image_not_found", "first.json")]
+
+
+def test_two_entries_that_could_mean_one_image_by_its_name_both_do_not(tmp_path: Path) -> None:
+    save_image(tmp_path / "z/1.jpg")
+    write_json(tmp_path / "all.json", coco([image(1, "a/1.jpg"), image(2, "b/1.jpg")], [annotation(1, 1)]))
+
+    result = read_folder(read_coco, tmp_path)
+
+    assert result.images == {}
+    assert result.kinds == ["image_not_found", "image_not_found", "image_not_listed"]
 
 
 @pytest.mark.parametrize(

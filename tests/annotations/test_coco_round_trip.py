@@ -75,7 +75,7 @@ def objects(draw: st.DrawFn) -> AnnotatedObject:
 DATASETS = st.lists(st.tuples(st.sampled_from(SPLITS), st.lists(objects(), max_size=4)), min_size=1, max_size=5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(DATASETS)
 def test_what_was_written_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, dataset: list[tuple[str, list[AnnotatedObject]]]

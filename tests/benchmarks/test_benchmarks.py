@@ -27,6 +27,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     [
         ("unary_rate", {"bare handler", "gateway"}),
         ("upload", {"copying, synced", "copying", "gateway", "boto3"}),
+        ("fetch", {"boto3, one by one", "trainer"}),
     ],
 )
 def test_a_benchmark_compares_its_sides(name: str, sides: set[str], tmp_path: Path) -> None:
@@ -40,7 +41,7 @@ def test_a_benchmark_compares_its_sides(name: str, sides: set[str], tmp_path: Pa
         assert math.isfinite(value) and value > 0 and value == item["median"] == item["min"] == item["max"]
     for report in found["reports"]:
         assert report["title"] in done.stdout and report["outcomes"] and "runs of each side" in done.stdout
-    assert "run 1 of 1: gateway" in done.stderr
+    assert all(f"run 1 of 1: {side}" in done.stderr for side in sides)
 
 
 def test_each_says_what_it_measures() -> None:

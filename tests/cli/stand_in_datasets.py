@@ -1,9 +1,11 @@
-"""A stand-in for DatasetService, in memory. It can be told to break an upload."""
+"""A stand-in for DatasetService, in memory. It can be told to break an upload, and to send an archive of the test's."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import io
+import tarfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -30,6 +32,8 @@ class Datasets(dataset_service_pb2_grpc.DatasetServiceServicer):
     break_after: int | None = None
     uploads: int = 0
     broken_image: bool = False
+    archive: bytes | None = None
+    downloads: list[dataset_pb2.DownloadDatasetRequest] = field(default_factory=list)
 
     def _find(self, dataset_id: str, context: grpc.ServicerContext) -> dataset_pb2.Dataset:
         authenticate(context)
@@ -150,11 +154,56 @@ class Datasets(dataset_service_pb2_grpc.DatasetServiceServicer):
         )
         return dataset_pb2.ListDatasetProblemsResponse(problems=[problem] if self.broken_image else [])
 
+    def DownloadDataset(
+        self, request: dataset_pb2.DownloadDatasetRequest, context: grpc.ServicerContext
+    ) -> Iterator[dataset_pb2.DownloadDatasetResponse]:
+        files = self.files[self._find(request.dataset_id, context).id]
+        self.downloads.append(request)
+        paths = [path for path in sorted(files) if path.startswith(request.path_prefix) and path > request.after_path]
+        whole = self.archive if self.archive is not None else tar({path: files[path] for path in paths})
+        for start in range(0, len(whole), 1000):
+            yield dataset_pb2.DownloadDatasetResponse(chunk=whole[start : start + 1000])
+
+    def GetDatasetPreview(
+        self, request: dataset_pb2.GetDatasetPreviewRequest, context: grpc.ServicerContext
+    ) -> dataset_pb2.GetDatasetPreviewResponse:
+        self._find(request.dataset_id, context)
+        # The picture tells of the request: what a test looks at.
+        return dataset_pb2.GetDatasetPreviewResponse(
+            image=request.SerializeToString(), width=640, height=480, paths=[request.path or "cat/0.png", "dog/0.png"]
+        )
+
+    def UpdateDataset(
+        self, request: dataset_pb2.UpdateDatasetRequest, context: grpc.ServicerContext
+    ) -> dataset_pb2.UpdateDatasetResponse:
+        dataset = self._find(request.dataset_id, context)
+        for path in request.update_mask.paths:
+            dataset.ClearField(path)
+        new = dataset_pb2.Dataset(
+            name=request.dataset.name,
+            description=request.dataset.description,
+            visibility=request.dataset.visibility,
+            tags=request.dataset.tags,
+        )
+        request.update_mask.MergeMessage(new, dataset)
+        return dataset_pb2.UpdateDatasetResponse(dataset=dataset)
+
     def DeleteDataset(
         self, request: dataset_pb2.DeleteDatasetRequest, context: grpc.ServicerContext
     ) -> dataset_pb2.DeleteDatasetResponse:
         del self.datasets[self._find(request.dataset_id, context).id]
         return dataset_pb2.DeleteDatasetResponse()
+
+
+def tar(files: Mapping[str, bytes]) -> bytes:
+    """An archive of these files."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for path, content in files.items():
+            entry = tarfile.TarInfo(path)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return file.getvalue()
 
 
 def _files(requests: Iterator[UploadRequest]) -> Iterator[tuple[str, bytes, dataset_pb2.FileHeader]]:

@@ -60,6 +60,7 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
             framework=spec.framework,
             model_name=spec.model_name,
             epochs=spec.epochs,
+            dataset_view=spec.dataset_view,
             state=job_state_pb2.JOB_STATE_PENDING,
             primary_metric="accuracy",
             advanced_config=spec.advanced_config,

@@ -256,6 +256,16 @@ def test_start_of_a_completed_job_is_refused_with_both_states(visionmesh: Comman
     assert "INVALID_STATE_TRANSITION" in done.err and "from: COMPLETED" in done.err
 
 
+def test_a_dataset_is_looked_at_as_asked(visionmesh: Command, stand_in: StandIn) -> None:
+    for text in ("crops", "image-labels", "IMAGE_LABELS"):
+        assert visionmesh(*CREATE, "--dataset-view", text).code == 0
+    views = [visionmesh("jobs", "show", job, "--json").document["dataset_view"] for job in ("j1", "j2", "j3")]
+    assert views == ["DATASET_VIEW_CROPS", "DATASET_VIEW_IMAGE_LABELS", "DATASET_VIEW_IMAGE_LABELS"]
+    assert "crops" in visionmesh("jobs", "show", "j1").out
+    refused = visionmesh(*CREATE, "--dataset-view", "portraits")
+    assert refused.code == 2 and "crops" in refused.err and "image_labels" in refused.err
+
+
 def test_start_tells_a_warm_start_from_going_on(visionmesh: Command, stand_in: StandIn) -> None:
     visionmesh(*CREATE)
     for arguments in (("--checkpoint", "c1"), ("--checkpoint", "c1", "--resume"), ("--resume",), ()):

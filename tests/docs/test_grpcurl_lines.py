@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -23,6 +24,7 @@ SERVICES = (dataset_service_pb2, inference_service_pb2, registry_service_pb2, tr
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMesh]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VISIONMESH_THREADS_PER_RUN", "1")
+        patch.setenv("VISIONMESH_IMPORT_SOURCES", json.dumps([str(shell.ROOT)]))
         with EmbeddedMesh(tmp_path_factory.mktemp("mesh"), 0) as mesh:
             yield mesh
 
@@ -35,6 +37,13 @@ def test_every_line_of_the_page_does_what_it_says(mesh: EmbeddedMesh) -> None:
     assert unserved
     for outcome in unserved:
         assert outcome.status != 0 and "Unimplemented" in outcome.printed and "NOT_SERVED_YET" in outcome.printed
+    refused = [outcome for outcome in outcomes if outcome.line.mark == "refused"]
+    assert refused
+    for outcome in refused:
+        assert outcome.status != 0 and "INVALID_REQUEST" in outcome.printed and "job.dataset_view" in outcome.printed
+    # This mesh keeps its objects in a folder.
+    (presigning,) = [outcome for outcome in outcomes if outcome.line.mark == "s3"]
+    assert presigning.status != 0 and "PRESIGNED_UPLOADS_UNSUPPORTED" in presigning.printed
 
 
 def test_the_page_tells_of_every_public_rpc() -> None:

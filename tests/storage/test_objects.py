@@ -56,6 +56,29 @@ def test_an_empty_object_is_an_object(store: ObjectStore) -> None:
     assert store.stat("empty").size_bytes == 0
 
 
+def test_a_copy_holds_the_same_bytes_and_outlives_the_first(store: ObjectStore) -> None:
+    for key in ("a/b", "a b/ü+%.png"):
+        store.put(key, DATA)
+        store.put("other/copy", b"replaced")
+        store.copy(key, "other/copy", sha256=sha256_bytes(DATA))
+        store.delete(key)
+        assert store.get("other/copy") == DATA
+        assert store.stat("other/copy").sha256 in ("", sha256_bytes(DATA))
+    with pytest.raises(ObjectNotFound) as caught:
+        store.copy("nothing", "other/copy")
+    assert caught.value.key == "nothing"
+    assert store.get("other/copy") == DATA
+
+
+def test_a_sweep_leaves_objects_alone(store: ObjectStore) -> None:
+    store.put("a", DATA)
+    with store.writer("b") as writer:
+        writer.write(DATA)
+        store.sweep()
+        writer.commit()
+    assert _keys(store) == ["a", "b"]
+
+
 def test_keys_may_hold_any_text(store: ObjectStore) -> None:
     for key in ("a b/ü/日本.png", "a?b#cd&e=f+g", ".hidden/..x", "'\"<>|*:"):
         store.put(key, key.encode())
@@ -161,8 +184,14 @@ def test_files_go_in_and_out_verified(store: ObjectStore, tmp_path: Path) -> Non
     with pytest.raises(ObjectMismatch):
         store.get_file("key", target, sha256=sha256_bytes(b"other"))
     assert not target.exists()
-    store.get_file("key", target, sha256=sha256_bytes(DATA))
-    assert target.read_bytes() == DATA
+    for wrong in (0, len(DATA) - 1, len(DATA) + 1):
+        with pytest.raises(ObjectMismatch, match=f"expected {wrong} bytes"):
+            store.get_file("key", target, sha256=sha256_bytes(DATA), size_bytes=wrong)
+    assert not target.exists()
+    for known in (None, len(DATA)):
+        store.get_file("key", target, sha256=sha256_bytes(DATA), size_bytes=known)
+        assert target.read_bytes() == DATA
+        target.unlink()
     with pytest.raises(FileNotFoundError):
         store.put_file("key", tmp_path / "none", sha256=sha256_bytes(DATA))
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".partial")] == []

@@ -20,7 +20,7 @@ from storage.objects.s3 import S3ObjectStore
 from storage.objects.s3_calls import LONGEST_PAUSE_SECONDS
 from storage.objects.s3_settings import S3Settings
 from tests import s3_server
-from tests.s3_server import S3Server
+from tests.s3_server import SECRET_ACCESS_KEY, S3Server
 
 MIB = 1 << 20
 PART = 5 * MIB
@@ -328,3 +328,38 @@ def test_an_object_replaced_in_mid_read_after_a_break_is_not_mixed(tmp_path: Pat
         with pytest.raises(StoreUnavailable, match="was replaced while it was read"):
             list(reader)
         proxy.close()
+
+
+def test_a_presigned_upload_names_the_server_as_clients_reach_it(server: S3Server, bucket: str) -> None:
+    settings = server.settings(public_endpoint_url="https://objects.example.org")
+    store = S3ObjectStore(bucket, "p/", settings)
+    put = store.presign_put("incoming/ds/ä b", size_bytes=5, sha256=sha256_bytes(b"hello"), seconds=60)
+    assert put.url.startswith(f"https://objects.example.org/{bucket}/p/incoming/ds/%C3%A4%20b?")
+    assert "X-Amz-SignedHeaders=content-length%3Bhost%3Bx-amz-checksum-sha256" in put.url
+    assert "X-Amz-Expires=60" in put.url
+    assert SECRET_ACCESS_KEY not in put.url
+    assert put.headers == {
+        "content-length": "5",
+        "x-amz-checksum-sha256": "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=",
+    }
+
+
+def test_a_copy_from_another_bucket_is_left_to_the_caller(server: S3Server, bucket: str) -> None:
+    store = S3ObjectStore(bucket, "p/", server.settings())
+    server.client().put_object(Bucket=bucket, Key="raw/a", Body=b"bytes")
+    assert store.copy_from_bucket(bucket, "raw/a", "copied")
+    assert store.get("copied") == b"bytes"
+    assert not store.copy_from_bucket(server.new_bucket(), "raw/a", "not")
+    assert not store.copy_from_bucket(bucket, "raw/missing", "not")
+    assert [info.key for info in store.list("")] == ["copied"]
+
+
+def test_uploads_that_writers_left_are_swept_after_a_day(tmp_path: Path) -> None:
+    # moto's multipart uploads say that they began in 2010.
+    with s3_server.running(s3_server.moto(), tmp_path / "moto") as server:
+        bucket = server.new_bucket()
+        store = S3ObjectStore(bucket, "p/", server.settings())
+        for key in ("p/left", "elsewhere/not-ours"):
+            server.client().create_multipart_upload(Bucket=bucket, Key=key)
+        assert store.sweep() == 1
+        assert [upload["Key"] for upload in uploads(server, bucket)] == ["elsewhere/not-ours"]

@@ -173,6 +173,19 @@ async def test_a_run_that_cannot_be_is_refused_and_none_is_listed(stub: TrainerS
     assert (await stub.Describe(trainer_pb2.DescribeRequest())).free_slots == 2
 
 
+@pytest.mark.parametrize(("task_type", "view"), [(DETECTION, 1), (CLASSIFICATION, 99)])
+async def test_a_run_with_a_view_that_it_cannot_have_is_refused(
+    stub: TrainerServiceAsyncStub, task_type: common_pb2.TaskType, view: int
+) -> None:
+    run = run_spec("viewing")
+    run.task_type, run.dataset_view = task_type, view  # type: ignore[assignment]
+    error = await refusal(stub.StartRun(trainer_pb2.StartRunRequest(run=run)))
+
+    assert error.reason == "INVALID_REQUEST"
+    assert [violation.field for violation in error.violations] == ["run.dataset_view"]
+    assert not (await stub.ListRuns(trainer_pb2.ListRunsRequest())).runs
+
+
 async def test_a_run_is_started_once_listed_and_ended(stub: TrainerServiceAsyncStub) -> None:
     for _ in range(2):
         await stub.StartRun(trainer_pb2.StartRunRequest(run=run_spec("started")))

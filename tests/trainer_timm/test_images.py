@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer_timm.images import read_image, upright_rgb
+from annotations.pictures import upright_rgb
+from trainer_timm.images import read_image
 
 
 def test_exif_orientation_is_applied(tmp_path: Path) -> None:

@@ -208,6 +208,21 @@ def test_early_stopping_completes_and_says_when_and_why(textures: TrainingDatase
     assert again.epochs == []
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "focal"])
+def test_a_class_that_a_view_left_no_image_keeps_its_place(
+    loss: str, textures: TrainingDataset, tmp_path: Path
+) -> None:
+    names = ("none", *textures.class_names, "nothing")
+    samples = tuple(Sample(sample.path, sample.split, sample.label_id + 1) for sample in textures.samples)
+    recorder = Recorder()
+    spec = make_spec({"loss.type": loss, "loss.class_weights": "balanced", "loading.balanced_sampling": True}, epochs=1)
+    assert TimmAdapter().train(spec, TrainingDataset(textures.root, names, samples), tmp_path, recorder)
+    summary: dict[str, Any] = dict(recorder.validations[-1][1])
+    support = {item["label"]: item["support"] for item in summary["per_class"]}
+    assert list(support) == list(names) and support["none"] == support["nothing"] == 0
+    assert all(np.isfinite(value) for value in summary["metrics"].values())
+
+
 def test_batches_that_leave_one_image_over_train(textures: TrainingDataset, tmp_path: Path) -> None:
     recorder = Recorder()
     # 15 images in batches of 7 leave one, which batch normalisation could not take.

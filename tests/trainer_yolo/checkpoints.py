@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from tests.trainer_yolo.helpers import SIZE
-from trainer_yolo.checkpoint import Keypoints, ModelDescription, TrainingState, save_checkpoint
+from trainer_torch.checkpoint_files import write_checkpoint as write_files
+from trainer_yolo.checkpoint import Keypoints, ModelDescription, TrainingState, take_snapshot
 from trainer_yolo.definitions import definitions
 from trainer_yolo.names import CLASSIFICATION, POSE
 
@@ -35,7 +36,7 @@ def write_checkpoint(folder: Path, model_name: str, *, values: int = 3, size: in
     _calibrate(model)
     _spread(model.model[-1], task_type)  # type: ignore[index]
     state = TrainingState({}, {"state": {}, "param_groups": []}, 1, 1, 0.0, {})
-    return save_checkpoint(folder, description, model.state_dict(), state)
+    return write_files(folder, take_snapshot(description, model.state_dict(), state))
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:

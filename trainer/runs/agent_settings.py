@@ -23,6 +23,7 @@ class AgentSettings(BaseModel):
     checkpoint_cache: Path
     checkpoint_cache_bytes: int
     threads: int
+    parallel_downloads: int = 32
     pretrained_folder: Path | None = None
     heartbeat_seconds: float = 2.0
     max_message_bytes: int = 64 << 20

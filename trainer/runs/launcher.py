@@ -49,6 +49,7 @@ class LocalLauncher:
             mesh_target=settings.mesh_target,
             dataset_cache=settings.dataset_cache_folder.resolve(),
             dataset_cache_bytes=settings.dataset_cache_bytes,
+            parallel_downloads=settings.parallel_downloads,
             checkpoint_cache=settings.checkpoint_cache_folder.resolve(),
             checkpoint_cache_bytes=settings.checkpoint_cache_bytes,
             threads=settings.threads_per_run or max(1, (os.cpu_count() or 1) // max(1, settings.slots)),

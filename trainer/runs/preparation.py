@@ -10,14 +10,15 @@ from pathlib import Path
 from storage.objects.errors import InvalidKey, ObjectMismatch, ObjectNotFound
 from storage.objects.paths import InvalidPath
 from storage.objects.store import ObjectStore
-from trainer.adapter import TrainingDataset
+from trainer.adapter import BadTrainingData, TrainingDataset
 from trainer.cache.checkpoints import CheckpointCache, CheckpointFile
 from trainer.cache.datasets import DatasetCache
 from trainer.runs.agent_events import AgentEvents
 from trainer.runs.agent_settings import AgentSettings
 from trainer.runs.folder import RunFolder
 from trainer.runs.store_access import StoreAccess
-from trainer.runs.training_inputs import TrainingInputs
+from trainer.runs.training_inputs import TrainingInputs, view_name
+from trainer.views.opening import open_view
 from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import checkpoint_pb2
 
@@ -61,6 +62,8 @@ async def prepare(
             initial_weights = await store.call("the weights", partial(_open_weights, spec, settings, in_use))
         TrainingInputs(dataset, resume_from, initial_weights).save(folder.dataset_file)
         events.preparation("Starting the training process")
+    except BadTrainingData as error:
+        raise PreparationFailed("BAD_TRAINING_DATA", str(error)) from error
     except (ObjectNotFound, ObjectMismatch, InvalidKey, InvalidPath, ValueError) as error:
         raise PreparationFailed("STORAGE_CORRUPT", f"What the run needs cannot be read: {error}") from error
     except OSError as error:
@@ -75,13 +78,29 @@ def _open_dataset(
     in_use: ExitStack,
     store: ObjectStore,
 ) -> TrainingDataset:
-    def progress(done: int, total: int) -> None:
+    def progress(message: str, done: int, total: int) -> None:
         if folder.stop_requested():
             raise StopDuringPreparation
-        events.preparation("Fetching the dataset", done, total)
+        events.preparation(message, done, total)
 
-    cache = DatasetCache(settings.dataset_cache, store, settings.dataset_cache_bytes)
-    return in_use.enter_context(cache.open(spec.dataset_id, spec.manifest_digest, progress))
+    cache = DatasetCache(settings.dataset_cache, store, settings.dataset_cache_bytes, settings.parallel_downloads)
+    dataset = in_use.enter_context(
+        cache.open(spec.dataset_id, spec.manifest_digest, partial(progress, "Fetching the dataset"))
+    )
+    view = view_name(spec.dataset_view)
+    if not view:
+        return dataset
+    message = f"Making the images of the view {view}"
+    events.preparation(message)
+    return open_view(
+        view,
+        dataset,
+        spec.manifest_digest,
+        cache,
+        in_use,
+        threads=settings.threads,
+        progress=partial(progress, message),
+    )
 
 
 def _open_checkpoint(spec: run_pb2.RunSpec, settings: AgentSettings, in_use: ExitStack, store: ObjectStore) -> Path:

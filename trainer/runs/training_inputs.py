@@ -58,6 +58,13 @@ def task_name(task_type: common_pb2.TaskType) -> str:
     return common_pb2.TaskType.Name(task_type).removeprefix("TASK_TYPE_")
 
 
+def view_name(view: training_pb2.DatasetView) -> str:
+    """How the training looks at its dataset, for example CROPS; empty: as it is."""
+    if view == training_pb2.DATASET_VIEW_UNSPECIFIED:
+        return ""
+    return training_pb2.DatasetView.Name(view).removeprefix("DATASET_VIEW_")
+
+
 def training_spec(run: run_pb2.RunSpec, schema: ConfigSchema, threads: int, inputs: TrainingInputs) -> TrainingSpec:
     """The run as adapters take it."""
     return TrainingSpec(

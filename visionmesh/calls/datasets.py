@@ -9,16 +9,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import grpc
 
 from visionmesh.calls.connection import PAGE_SIZE, pages
-from visionmesh.calls.folder import Folder, scan
+from visionmesh.calls.direct_upload import DirectUploadCalls
+from visionmesh.calls.folder import Folder, LocalFile, scan
 from visionmesh.calls.following import STREAM_SECONDS, Backoff, Patience
-from visionmesh.calls.uploading import OnProgress, ProgressCounter, UploadCalls, missing_files
+from visionmesh.calls.uploading import OnProgress, ProgressCounter, missing_files
 from visionmesh.errors import VisionMeshError
 from visionmesh.v1 import dataset_pb2
 
 ENDED = frozenset({dataset_pb2.DATASET_STATE_READY, dataset_pb2.DATASET_STATE_FAILED})
 
 
-class DatasetCalls(UploadCalls):
+class DatasetCalls(DirectUploadCalls):
     """Calls of ``DatasetService``."""
 
     def create_dataset(self, spec: dataset_pb2.DatasetSpec, *, request_id: str = "") -> dataset_pb2.Dataset:
@@ -41,6 +42,7 @@ class DatasetCalls(UploadCalls):
         progress: OnProgress | None = None,
         resume: str = "",
         one_stream: bool = False,
+        direct: bool = False,
         on_created: Callable[[dataset_pb2.Dataset], None] | None = None,
         patience: Patience | None = None,
     ) -> dataset_pb2.Dataset:
@@ -49,7 +51,8 @@ class DatasetCalls(UploadCalls):
         Hidden files are skipped (``visionmesh.calls.folder.scan`` says which). ``name`` is the folder's when empty.
         The files go into a new dataset, announced by ``on_created``, or into the one that ``resume`` names, of which
         only what is missing is sent; a gateway that is UNAVAILABLE is waited for. ``one_stream`` uploads by
-        ``UploadDataset`` instead: fewer calls, but nothing remains of an upload that breaks.
+        ``UploadDataset`` instead: fewer calls, but nothing remains of an upload that breaks. ``direct`` sends the files
+        past the gateway, straight to its object store; that must be an S3 one.
         Raises ``FolderError``, ``OSError`` for a file that cannot be read, or ``VisionMeshError``.
         """
         folder = path if isinstance(path, Folder) else scan(path)
@@ -65,8 +68,8 @@ class DatasetCalls(UploadCalls):
             split_seed=seed,
         )
         if one_stream:
-            if resume:
-                raise ValueError("an upload in one stream cannot be resumed")
+            if resume or direct:
+                raise ValueError("an upload in one stream cannot be resumed, nor go past the gateway")
             return self._send_dataset(spec, folder.files, counter)
         if resume:
             dataset = self.get_dataset(resume)
@@ -74,16 +77,19 @@ class DatasetCalls(UploadCalls):
             dataset = self.create_dataset(spec, request_id=uuid.uuid4().hex)
             if on_created is not None:
                 on_created(dataset)
-        self._upload_missing(dataset.id, folder, counter, patience or Patience())
+        send = self._send_directly if direct else self._upload_missing
+        send(dataset.id, folder.files, counter, patience or Patience())
         return self.finalize_dataset(dataset.id)
 
-    def _upload_missing(self, dataset_id: str, folder: Folder, counter: ProgressCounter, patience: Patience) -> None:
+    def _upload_missing(
+        self, dataset_id: str, files: Sequence[LocalFile], counter: ProgressCounter, patience: Patience
+    ) -> None:
         delays = Backoff(patience)
         known = -1
         while True:
             try:
                 stored = {file.path: file for file in self.dataset_files(dataset_id)}
-                to_send, there = missing_files(folder.files, stored)
+                to_send, there = missing_files(files, stored)
                 if not to_send:
                     return
                 if len(there) > known:
@@ -191,6 +197,51 @@ class DatasetCalls(UploadCalls):
             return answer.problems, answer.next_page_token
 
         return pages(fetch)
+
+    def update_dataset(
+        self,
+        dataset_id: str,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        visibility: dataset_pb2.Visibility | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> dataset_pb2.Dataset:
+        """Change what is given; the rest stays. Gives the dataset as it is now."""
+        request = dataset_pb2.UpdateDatasetRequest(
+            dataset_id=dataset_id,
+            dataset=dataset_pb2.DatasetSpec(name=name, description=description, visibility=visibility, tags=tags),
+        )
+        given = {"name": name, "description": description, "visibility": visibility, "tags": tags}
+        request.update_mask.paths.extend(path for path, value in given.items() if value is not None)
+        return self._unary(self._datasets.UpdateDataset, request).dataset
+
+    def dataset_preview(
+        self,
+        dataset_id: str,
+        path: str = "",
+        *,
+        encoding: dataset_pb2.PreviewEncoding = dataset_pb2.PREVIEW_ENCODING_JPEG,
+        max_side: int = 0,
+        image_count: int = 0,
+        split: str = "",
+        class_name: str = "",
+        seed: int = 0,
+        without_annotations: bool = False,
+    ) -> dataset_pb2.GetDatasetPreviewResponse:
+        """A picture of the image ``path``, or of several images without one; 0 takes what the server thinks best."""
+        request = dataset_pb2.GetDatasetPreviewRequest(
+            dataset_id=dataset_id,
+            path=path,
+            encoding=encoding,
+            max_side=max_side,
+            image_count=image_count,
+            split=split,
+            class_name=class_name,
+            seed=seed,
+            without_annotations=without_annotations,
+        )
+        return self._unary(self._datasets.GetDatasetPreview, request)
 
     def delete_dataset(self, dataset_id: str) -> None:
         """Delete a dataset and its objects."""

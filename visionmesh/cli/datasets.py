@@ -1,4 +1,4 @@
-"""``datasets``: upload, list, show, delete."""
+"""``datasets``: upload, list, show, download, preview, update, delete."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Annotated
 import typer
 
 from visionmesh.cli.command import command
+from visionmesh.cli.dataset_changes import update
+from visionmesh.cli.dataset_download import download
+from visionmesh.cli.dataset_preview import preview
 from visionmesh.cli.failures import FAILED
 from visionmesh.cli.session import Session
 from visionmesh.cli.tables import print_fields, print_table
@@ -39,6 +42,23 @@ def group() -> typer.Typer:
     )(upload)
     command(app, "list", examples="visionmesh datasets list --state ready\nvisionmesh datasets list --json")(list_)
     command(app, "show", examples="visionmesh datasets show DATASET")(show)
+    command(
+        app,
+        "download",
+        examples=(
+            "visionmesh datasets download DATASET photos/ --split train\n"
+            "visionmesh datasets download DATASET --archive photos.tar"
+        ),
+    )(download)
+    command(
+        app,
+        "preview",
+        examples=(
+            "visionmesh datasets preview DATASET --count 25 --class cat\n"
+            "visionmesh datasets preview DATASET train/cat/1.jpg --output cat.png"
+        ),
+    )(preview)
+    command(app, "update", examples="visionmesh datasets update DATASET --name flowers --tag spring")(update)
     command(app, "delete", examples="visionmesh datasets delete DATASET --yes")(delete)
     return app
 
@@ -62,6 +82,9 @@ def upload(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of that split.")] = 0,
     resume: Annotated[str, typer.Option("--resume", metavar="DATASET", help="Go on with an interrupted upload.")] = "",
+    direct: Annotated[
+        bool, typer.Option("--direct", help="Send the files past the gateway, straight to its S3 object store.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the dataset is analysed.")] = True,
 ) -> None:
     """Upload a folder as a dataset and wait until it is analysed. Fails when it cannot be trained on."""
@@ -86,11 +109,12 @@ def upload(
                     seed=seed,
                     progress=progress,
                     resume=resume,
+                    direct=direct,
                     on_created=lambda created: started.append(created.id),
                 )
         except BaseException:
             if started[-1] and not session.json:
-                hint = f"visionmesh datasets upload {folder} --resume {started[-1]}"
+                hint = f"visionmesh datasets upload {folder} --resume {started[-1]}{' --direct' * direct}"
                 print(f"the upload is not finished; go on with: {hint}", file=sys.stderr)
             raise
         if wait:
@@ -99,7 +123,7 @@ def upload(
     if session.json:
         session.print_json({"dataset": dataset, "problems": problems, "skipped": list(found.skipped)})
     else:
-        _print_dataset(session, dataset, problems)
+        print_dataset(session, dataset, problems)
     if dataset.state == dataset_pb2.DATASET_STATE_FAILED:
         raise typer.Exit(FAILED)
 
@@ -158,7 +182,7 @@ def show(session: Session, dataset_id: DatasetArgument) -> None:
     if session.json:
         session.print_json({"dataset": dataset, "problems": problems})
     else:
-        _print_dataset(session, dataset, problems)
+        print_dataset(session, dataset, problems)
 
 
 def delete(
@@ -177,7 +201,8 @@ def delete(
         session.out.print(f"deleted {dataset_id}")
 
 
-def _print_dataset(session: Session, dataset: dataset_pb2.Dataset, problems: list[dataset_pb2.DatasetProblem]) -> None:
+def print_dataset(session: Session, dataset: dataset_pb2.Dataset, problems: list[dataset_pb2.DatasetProblem]) -> None:
+    """Print what is known of a dataset, and the first of its problems."""
     splits = {
         split: sum(classes.images.values()) for split, classes in sorted(dataset.class_distribution.items()) if classes
     }
@@ -192,6 +217,7 @@ def _print_dataset(session: Session, dataset: dataset_pb2.Dataset, problems: lis
             "format": enum_text(dataset_pb2.DatasetFormat, FORMAT, dataset.format),
             "visibility": enum_text(dataset_pb2.Visibility, VISIBILITY, dataset.visibility),
             "project": dataset.project_id,
+            "imported from": dataset.import_source,
             "tags": ", ".join(dataset.tags),
             "files": f"{dataset.file_count} ({bytes_text(dataset.total_size_bytes)})",
             "images": ", ".join(f"{split} {count}" for split, count in splits.items()),

@@ -12,9 +12,16 @@ from visionmesh.calls.registry import to_struct
 from visionmesh.cli.job_watch import announce, follow_to_end
 from visionmesh.cli.registry import task_type
 from visionmesh.cli.session import Session
-from visionmesh.cli.values import settings
+from visionmesh.cli.values import enum_choices, enum_value, settings
 from visionmesh.client import Client
 from visionmesh.v1 import common_pb2, training_pb2
+
+VIEW = "DATASET_VIEW_"
+VIEWS_HELP = (
+    "For classification on a dataset whose images carry objects: "
+    + ", ".join(name.replace("_", "-") for name in enum_choices(training_pb2.DatasetView, VIEW))
+    + "."
+)
 
 
 def create(
@@ -42,6 +49,7 @@ def create(
     ] = None,
     preset: Annotated[str, typer.Option("--preset", help="Settings to start from: basic, standard, advanced, …")] = "",
     task: Annotated[str, typer.Option("--task", metavar="TASK", help="Task; the model's first when not given.")] = "",
+    dataset_view: Annotated[str, typer.Option("--dataset-view", metavar="VIEW", help=VIEWS_HELP)] = "",
     name: Annotated[str, typer.Option("--name", help="Name of the experiment.")] = "",
     project: Annotated[str, typer.Option("--project", help="Project it belongs to.")] = "",
     tag: Annotated[list[str] | None, typer.Option("--tag", help="Label for search; may be repeated.")] = None,
@@ -70,6 +78,8 @@ def create(
         priority=priority,
         max_restarts=max_restarts,
     )
+    if dataset_view:
+        spec.dataset_view = enum_value(training_pb2.DatasetView, VIEW, dataset_view, "--dataset-view")
     given = settings(setting or [])
     with session.client() as client:
         spec.task_type = task_type(task)

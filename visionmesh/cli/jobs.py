@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from visionmesh.cli.command import command
-from visionmesh.cli.job_create import create
+from visionmesh.cli.job_create import VIEW, create
 from visionmesh.cli.job_validation import images, validation
 from visionmesh.cli.job_view import STATE, JobView, failure_text, state_text
 from visionmesh.cli.job_watch import announce, follow_to_end
@@ -30,7 +30,8 @@ def group() -> typer.Typer:
         examples=(
             "visionmesh jobs create --framework timm --model resnet18 --dataset DATASET --epochs 5 --start --watch\n"
             "visionmesh jobs create --framework timm --model resnet18 --dataset DATASET --epochs 20 "
-            "--preset standard --set optimizer.type=sgd --set optimizer.momentum=0.95"
+            "--preset standard --set optimizer.type=sgd --set optimizer.momentum=0.95\n"
+            "visionmesh jobs create --framework timm --model resnet18 --dataset DATASET --epochs 5 --dataset-view crops"
         ),
     )(create)
     command(
@@ -157,6 +158,7 @@ def show(session: Session, job_id: JobArgument) -> None:
             "out of contact since": time_text(job.contact_lost_time),
             "model": f"{job.framework}/{job.model_name}" + (" (pretrained)" if job.pretrained else ""),
             "dataset": f"{job.dataset_id} ({job.num_classes} classes)",
+            "dataset view": enum_text(training_pb2.DatasetView, VIEW, job.dataset_view).lower(),
             "epochs": f"{job.current_epoch} of {job.epochs} ({job.progress:.0%})",
             "batch size": job.batch_size,
             "learning rate": f"{job.learning_rate:g}",

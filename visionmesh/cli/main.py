@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import TyperException
 
-from visionmesh.cli import datasets, jobs, predict, registry, up, version
+from visionmesh.cli import dataset_import, datasets, jobs, predict, registry, up, version
 from visionmesh.cli.command import AddressOption, JsonOption, TokenFileOption, TokenOption
 from visionmesh.cli.failures import EXIT_CODES_HELP, FAILED, INTERRUPTED, USAGE, CommandError, report
 from visionmesh.cli.session import GlobalOptions
@@ -44,7 +44,9 @@ def _options(
 
 up.add_to(app)
 registry.add_to(app)
-app.add_typer(datasets.group(), name="datasets")
+dataset_commands = datasets.group()
+dataset_import.add_to(dataset_commands)
+app.add_typer(dataset_commands, name="datasets")
 app.add_typer(jobs.group(), name="jobs")
 predict.add_to(app)
 version.add_to(app)

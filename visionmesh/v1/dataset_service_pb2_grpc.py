@@ -200,7 +200,7 @@ class DatasetServiceServicer:
 
     def GetDatasetPreview(self, request, context):
         """Draws a contact sheet or one image. Reasons: DATASET_NOT_FOUND, DATASET_NOT_READY, FILE_NOT_FOUND,
-        INVALID_REQUEST.
+        INVALID_REQUEST, IMAGE_UNREADABLE, IMAGE_TOO_LARGE, STORAGE_CORRUPT, MESSAGE_TOO_LARGE, BUSY.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -221,7 +221,8 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DownloadDataset(self, request, context):
-        """Streams the files as a tar archive. Reasons: DATASET_NOT_FOUND, DATASET_NOT_READY, INVALID_REQUEST.
+        """Streams the files as a tar archive. A file that is missing or damaged ends it before that file is whole. Reasons:
+        DATASET_NOT_FOUND, DATASET_NOT_READY, INVALID_REQUEST, STORAGE_CORRUPT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -67,14 +67,16 @@ class DatasetServiceStub:
     """Lists what the analysis found wrong. Reasons: DATASET_NOT_FOUND."""
     GetDatasetPreview: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetDatasetPreviewRequest, _dataset_pb2.GetDatasetPreviewResponse]
     """Draws a contact sheet or one image. Reasons: DATASET_NOT_FOUND, DATASET_NOT_READY, FILE_NOT_FOUND,
-    INVALID_REQUEST.
+    INVALID_REQUEST, IMAGE_UNREADABLE, IMAGE_TOO_LARGE, STORAGE_CORRUPT, MESSAGE_TOO_LARGE, BUSY.
     """
     UpdateDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.UpdateDatasetRequest, _dataset_pb2.UpdateDatasetResponse]
     """Changes name, description, visibility or tags. Reasons: DATASET_NOT_FOUND, INVALID_REQUEST."""
     DeleteDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _dataset_pb2.DeleteDatasetResponse]
     """Deletes a dataset and its objects. Reasons: DATASET_NOT_FOUND, DATASET_IN_USE, INVALID_STATE_TRANSITION."""
     DownloadDataset: _grpc.UnaryStreamMultiCallable[_dataset_pb2.DownloadDatasetRequest, _dataset_pb2.DownloadDatasetResponse]
-    """Streams the files as a tar archive. Reasons: DATASET_NOT_FOUND, DATASET_NOT_READY, INVALID_REQUEST."""
+    """Streams the files as a tar archive. A file that is missing or damaged ends it before that file is whole. Reasons:
+    DATASET_NOT_FOUND, DATASET_NOT_READY, INVALID_REQUEST, STORAGE_CORRUPT.
+    """
 
 @_typing.type_check_only
 class DatasetServiceAsyncStub(DatasetServiceStub):
@@ -115,14 +117,16 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     """Lists what the analysis found wrong. Reasons: DATASET_NOT_FOUND."""
     GetDatasetPreview: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetDatasetPreviewRequest, _dataset_pb2.GetDatasetPreviewResponse]  # type: ignore[assignment]
     """Draws a contact sheet or one image. Reasons: DATASET_NOT_FOUND, DATASET_NOT_READY, FILE_NOT_FOUND,
-    INVALID_REQUEST.
+    INVALID_REQUEST, IMAGE_UNREADABLE, IMAGE_TOO_LARGE, STORAGE_CORRUPT, MESSAGE_TOO_LARGE, BUSY.
     """
     UpdateDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.UpdateDatasetRequest, _dataset_pb2.UpdateDatasetResponse]  # type: ignore[assignment]
     """Changes name, description, visibility or tags. Reasons: DATASET_NOT_FOUND, INVALID_REQUEST."""
     DeleteDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _dataset_pb2.DeleteDatasetResponse]  # type: ignore[assignment]
     """Deletes a dataset and its objects. Reasons: DATASET_NOT_FOUND, DATASET_IN_USE, INVALID_STATE_TRANSITION."""
     DownloadDataset: _aio.UnaryStreamMultiCallable[_dataset_pb2.DownloadDatasetRequest, _dataset_pb2.DownloadDatasetResponse]  # type: ignore[assignment]
-    """Streams the files as a tar archive. Reasons: DATASET_NOT_FOUND, DATASET_NOT_READY, INVALID_REQUEST."""
+    """Streams the files as a tar archive. A file that is missing or damaged ends it before that file is whole. Reasons:
+    DATASET_NOT_FOUND, DATASET_NOT_READY, INVALID_REQUEST, STORAGE_CORRUPT.
+    """
 
 class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
     """Datasets: upload, analysis, listing."""
@@ -232,7 +236,7 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_pb2.GetDatasetPreviewResponse, _abc.Awaitable[_dataset_pb2.GetDatasetPreviewResponse]]:
         """Draws a contact sheet or one image. Reasons: DATASET_NOT_FOUND, DATASET_NOT_READY, FILE_NOT_FOUND,
-        INVALID_REQUEST.
+        INVALID_REQUEST, IMAGE_UNREADABLE, IMAGE_TOO_LARGE, STORAGE_CORRUPT, MESSAGE_TOO_LARGE, BUSY.
         """
 
     @_abc_1.abstractmethod
@@ -257,6 +261,8 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.DownloadDatasetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dataset_pb2.DownloadDatasetResponse], _abc.AsyncIterator[_dataset_pb2.DownloadDatasetResponse]]:
-        """Streams the files as a tar archive. Reasons: DATASET_NOT_FOUND, DATASET_NOT_READY, INVALID_REQUEST."""
+        """Streams the files as a tar archive. A file that is missing or damaged ends it before that file is whole. Reasons:
+        DATASET_NOT_FOUND, DATASET_NOT_READY, INVALID_REQUEST, STORAGE_CORRUPT.
+        """
 
 def add_DatasetServiceServicer_to_server(servicer: DatasetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -15,10 +16,12 @@ from gateway.access import AuthInterceptor
 from gateway.datasets.inventory import UploadLimits
 from gateway.datasets.service import DatasetService
 from gateway.datasets.servicer import DatasetServicer
+from gateway.outages import explain
 from rpc.interceptors import ErrorInterceptor
 from rpc.server import create_server
 from storage.database.engine import Database
 from storage.objects.local import LocalObjectStore
+from storage.objects.store import ObjectStore
 from tests.gateway.calls import told_why
 from tests.gateway.conftest import Account
 from tests.gateway.datasets.pictures import Files, files_to, spec, whole
@@ -41,14 +44,15 @@ class SlowStore(LocalObjectStore):
 
 
 @asynccontextmanager
-async def serving(database: Database, store: LocalObjectStore) -> AsyncIterator[tuple[DatasetService, str]]:
-    """A started service and the address of its server."""
-    service = DatasetService(database, store, max_image_pixels=10_000, limits=LIMITS, analysis_threads=2)
+async def serving(database: Database, store: ObjectStore, **options: Any) -> AsyncIterator[tuple[DatasetService, str]]:
+    """A started service and the address of its server; ``options`` are the service's."""
+    options = {"max_image_pixels": 10_000, "limits": LIMITS, "analysis_threads": 2, **options}
+    service = DatasetService(database, store, **options)
     await service.start()
     add = partial(dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server, DatasetServicer(service))
     served = create_server(
         [("visionmesh.v1.DatasetService", add)],
-        interceptors=[ErrorInterceptor(), AuthInterceptor(database)],
+        interceptors=[ErrorInterceptor(explain), AuthInterceptor(database)],
         max_message_bytes=32 << 20,
     )
     port = served.server.add_insecure_port("127.0.0.1:0")

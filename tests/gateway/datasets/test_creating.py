@@ -74,19 +74,3 @@ async def test_the_same_request_id_gives_the_same_dataset(ada: Client, ben: Clie
         await ada.create(spec("other"), request_id="once")
     assert (refusal(caught).code, refusal(caught).reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
     assert (await ada.listing()).total_size == 1
-
-
-async def test_rpcs_of_later_releases_say_so(ada: Client) -> None:
-    for call, request in [
-        (ada.stub.PrepareUploads, dataset_pb2.PrepareUploadsRequest()),
-        (ada.stub.ImportDataset, dataset_pb2.ImportDatasetRequest()),
-        (ada.stub.GetDatasetPreview, dataset_pb2.GetDatasetPreviewRequest()),
-        (ada.stub.UpdateDataset, dataset_pb2.UpdateDatasetRequest()),
-    ]:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await call(request, metadata=ada.metadata)  # type: ignore[operator]
-        assert (refusal(caught).code, refusal(caught).reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_SERVED_YET")
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        async for _ in ada.stub.DownloadDataset(dataset_pb2.DownloadDatasetRequest(), metadata=ada.metadata):
-            pass
-    assert refusal(caught).reason == "NOT_SERVED_YET"

@@ -9,8 +9,10 @@ from pathlib import Path
 import grpc
 import pytest
 
+from storage.database.datasets import DatasetRepository
 from storage.database.engine import Database
 from storage.database.tables import TrainingJob
+from storage.objects import keys
 from storage.objects.local import LocalObjectStore
 from tests.gateway.conftest import Account
 from tests.gateway.datasets.conftest import Client, SlowStore, refusal, serving
@@ -154,11 +156,31 @@ async def test_a_shared_dataset_can_be_seen_and_only_its_owner_changes_it(
 async def test_deleting_removes_record_and_objects(ada: Client, store: LocalObjectStore) -> None:
     dataset = await ada.analysed(spec(), pets())
     other = await ada.analysed(spec("other"), pets())
+    for dataset_id in (dataset.id, other.id):
+        store.put(keys.dataset_annotations(dataset_id), b"annotated")
     await ada.delete(dataset.id)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await ada.get(dataset.id)
     assert refusal(caught).reason == "DATASET_NOT_FOUND"
     assert {info.key.split("/")[1].split(".")[0] for info in store.list("")} == {other.id}
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ada.delete(dataset.id)
+    assert refusal(caught).reason == "DATASET_NOT_FOUND"
+
+
+async def test_a_deletion_that_was_cut_off_is_ended_by_the_next_start(
+    ada: Client, alice: Account, database: Database, store: LocalObjectStore
+) -> None:
+    dataset = await ada.analysed(spec(), pets())
+    store.put(keys.dataset_annotations(dataset.id), b"annotated")
+    # As a gateway leaves it that is killed after the record is gone and before the objects are.
+    await database.write(lambda session: DatasetRepository(session).delete(dataset.id))
+    store.delete(keys.manifest(dataset.id))
+    async with serving(database, store) as (_, address), grpc.aio.insecure_channel(address) as channel:
+        assert [*store.list("")] == []
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await Client(channel, alice).delete(dataset.id)
+        assert refusal(caught).reason == "DATASET_NOT_FOUND"
 
 
 async def test_a_dataset_that_a_job_needs_stays(

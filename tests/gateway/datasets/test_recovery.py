@@ -114,6 +114,7 @@ async def test_objects_without_a_record_are_removed_at_the_start(
     for key in (
         keys.dataset_file("ds_gone", "train/cat/1.png"),
         keys.manifest("ds_gone"),
+        keys.dataset_annotations("ds_gone"),
         keys.dataset_file(uploading, "train/cat/committed-and-never-recorded.png"),
     ):
         store.put(key, b"orphan")

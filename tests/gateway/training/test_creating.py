@@ -84,6 +84,53 @@ async def test_the_primary_metric_is_that_of_the_task(
     await boxes.stop()
 
 
+async def test_an_object_dataset_classifies_through_a_view(
+    mesh: Mesh, ada: JobClient, database: Database, alice: Account
+) -> None:
+    streets = await add_dataset(database, alice, task_types=["OBJECT_DETECTION", "POSE_ESTIMATION"], format="COCO")
+    plain = await refused(ada.create(ada.spec(dataset_id=streets)))
+    [violation] = plain.violations
+    assert violation.field == "job.dataset_id"
+    for word in ("OBJECT_DETECTION", "POSE_ESTIMATION", "not IMAGE_CLASSIFICATION", "CROPS", "IMAGE_LABELS"):
+        assert word in violation.description
+
+    for view in (training_pb2.DATASET_VIEW_CROPS, training_pb2.DATASET_VIEW_IMAGE_LABELS):
+        spec = ada.spec(dataset_id=streets, dataset_view=view)
+        shown = await ada.create(spec, validate_only=True)
+        assert (shown.dataset_view, shown.num_classes) == (view, 2)
+        job = await ada.create(spec)
+        assert job.dataset_view == view and await ada.get(job.id) == job
+        await ada.start(job.id)
+        assert (await mesh.run_of(job.id)).dataset_view == view
+
+
+async def test_a_view_that_makes_no_sense_is_refused(
+    closed_mesh: Mesh, database: Database, alice: Account, pets: str
+) -> None:
+    boxes = StandInTrainer("boxes", [model("box_s", tasks=[DETECTION, CLASSIFICATION])])
+    await boxes.start()
+    await closed_mesh.open(None, closed_mesh.trainer, boxes)
+    ada = closed_mesh.client(alice, pets)
+    streets = await add_dataset(database, alice, task_types=["OBJECT_DETECTION"], format="COCO")
+
+    async def violations(**fields: object) -> list[tuple[str, str]]:
+        error = await refused(ada.create(ada.spec(**fields)))
+        return [(violation.field, violation.description) for violation in error.violations]
+
+    crops = training_pb2.DATASET_VIEW_CROPS
+    [(field, why)] = await violations(dataset_view=crops)  # pets are whole images
+    assert field == "job.dataset_view" and "objects" in why and "IMAGE_CLASSIFICATION" in why
+    detecting = {"framework": "boxes", "model_name": "box_s", "dataset_id": streets}
+    [(field, why)] = await violations(**detecting, dataset_view=crops)
+    assert field == "job.dataset_view" and "OBJECT_DETECTION" in why and "task_type" in why
+    assert len(await violations(**{**detecting, "dataset_id": pets}, dataset_view=crops)) == 2
+    [(field, why)] = await violations(dataset_view=77)
+    assert (field, why) == ("job.dataset_view", "77 is not a view")
+    cropped = await ada.create(ada.spec(**detecting, task_type=CLASSIFICATION, dataset_view=crops))
+    assert cropped.primary_metric == "accuracy"
+    await boxes.stop()
+
+
 async def test_everything_wrong_is_named_at_once(ada: JobClient) -> None:
     error = await refused(
         ada.create(

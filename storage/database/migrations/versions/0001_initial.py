@@ -79,6 +79,8 @@ def upgrade() -> None:
         sa.Column("task_types", sa.Text(), nullable=False),
         sa.Column("manifest_digest", sa.String(length=64), nullable=False),
         sa.Column("analyzed_files", sa.BigInteger(), nullable=False),
+        sa.Column("import_source", sa.String(length=2048), nullable=False),
+        sa.Column("importing", sa.Boolean(), nullable=False),
         sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
         sa.Column("update_time", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_datasets_user_id"),
@@ -102,6 +104,7 @@ def upgrade() -> None:
         sa.Column("dataset_id", sa.String(length=40), nullable=False),
         sa.Column("dataset_format", sa.String(length=40), nullable=False),
         sa.Column("manifest_digest", sa.String(length=64), nullable=False),
+        sa.Column("dataset_view", sa.String(length=20), nullable=False),
         sa.Column("num_classes", sa.BigInteger(), nullable=False),
         sa.Column("epochs", sa.BigInteger(), nullable=False),
         sa.Column("batch_size", sa.BigInteger(), nullable=False),
@@ -188,6 +191,18 @@ def upgrade() -> None:
     )
     op.create_index("ix_dataset_problems_dataset_id", "dataset_problems", ["dataset_id"], unique=False)
     op.create_table(
+        "prepared_uploads",
+        sa.Column("dataset_id", sa.String(length=40), nullable=False),
+        sa.Column("path", sa.String(length=1024), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("expire_time", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["dataset_id"], ["datasets.id"], name="fk_prepared_uploads_dataset_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("dataset_id", "path", name="pk_prepared_uploads"),
+    )
+    op.create_table(
         "metrics",
         sa.Column("job_id", sa.String(length=40), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
@@ -232,6 +247,7 @@ def downgrade() -> None:
     op.drop_index("ix_runs_job_id", table_name="runs")
     op.drop_table("runs")
     op.drop_table("metrics")
+    op.drop_table("prepared_uploads")
     op.drop_index("ix_dataset_problems_dataset_id", table_name="dataset_problems")
     op.drop_table("dataset_problems")
     op.drop_table("dataset_files")

@@ -1,0 +1,1 @@
+"""Images to classify, made of a dataset whose images carry objects (``DatasetView`` of the contract)."""
