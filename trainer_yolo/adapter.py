@@ -64,7 +64,7 @@ class YoloAdapter:
 
     def check_pretrained(self, model_name: str) -> None:
         """Raise PretrainedUnavailable at once when the operator's folder has no weights of the model."""
-        from trainer_yolo.pretrained import check_pretrained
+        from trainer_yolo.pretrained_folder import check_pretrained
 
         check_pretrained(model_name, self._pretrained_folder)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from trainer.adapter import ConfigValue, TrainingSpec
+from trainer.adapter import TrainingSpec
 from trainer_yolo.definitions import Definition
 from trainer_yolo.fields import ARGUMENTS
 from trainer_yolo.names import ULTRALYTICS_TASKS
@@ -55,19 +54,3 @@ def training_arguments(spec: TrainingSpec, definition: Definition, folder: Path)
 def has_fast_bfloat16() -> bool:
     """Say whether bfloat16 is faster than float32 here: on CUDA devices that compute in it, never on a CPU."""
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-
-
-def integer(config: Mapping[str, ConfigValue], name: str) -> int:
-    """Return an INTEGER field. Raises KeyError when it is missing and TypeError when it is not whole."""
-    value = config[name]
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a whole number, not {value!r}.")
-    return value
-
-
-def number(config: Mapping[str, ConfigValue], name: str) -> float:
-    """Return a NUMBER field. Raises KeyError when it is missing and TypeError when it is no number."""
-    value = config[name]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number, not {value!r}.")
-    return float(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from trainer.adapter import ConfigValue, JobDraft, Violation
-from trainer_yolo.arguments import integer, number
+from trainer.config_values import integer, number
 from trainer_yolo.definitions import Definition, definitions
 from trainer_yolo.fields import FIELDS
 from trainer_yolo.names import CLASSIFICATION

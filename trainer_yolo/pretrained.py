@@ -1,4 +1,4 @@
-"""Published weights, which the operator of a trainer keeps in a folder, as safetensors alone."""
+"""Published weights as a model."""
 
 from __future__ import annotations
 
@@ -12,35 +12,7 @@ from trainer.adapter import PretrainedUnavailable
 from trainer_torch.checkpoint_files import METADATA_KEY
 from trainer_yolo.definitions import Definition
 from trainer_yolo.models import build_model
-
-SUFFIX = ".safetensors"
-# What ultralytics publishes: it runs code when it is loaded.
-PICKLE = ".pt"
-_ADVICE = "Train with pretrained set to false, or with a checkpoint of an earlier job to start from."
-
-
-def weights_file(model_name: str, folder: Path | None) -> Path | None:
-    """Return the file for a model in ``folder``, or None when there is none or no folder."""
-    if folder is None or Path(model_name).name != model_name:
-        return None
-    file = folder / f"{model_name}{SUFFIX}"
-    return file if file.is_file() else None
-
-
-def check_pretrained(model_name: str, folder: Path | None) -> None:
-    """Raise PretrainedUnavailable at once when there are no weights. There is no hub to ask: it has pickles alone."""
-    if weights_file(model_name, folder) is not None:
-        return
-    if folder is not None and (folder / f"{model_name}{PICKLE}").is_file():
-        raise PretrainedUnavailable(
-            f"{model_name}{PICKLE} in the folder of pretrained weights is a pickle, which is never loaded: it could "
-            f"run code. Convert it to {model_name}{SUFFIX}. {_ADVICE}"
-        )
-    where = f"the folder of pretrained weights has no {model_name}{SUFFIX}" if folder else "no folder of them is set"
-    raise PretrainedUnavailable(
-        f"There are no pretrained weights of {model_name}: ultralytics publishes pickles, which are never fetched or "
-        f"loaded, and {where}. {_ADVICE}"
-    )
+from trainer_yolo.pretrained_folder import ADVICE, weights_file
 
 
 def pretrained_model(definition: Definition, folder: Path | None) -> torch.nn.Module:
@@ -50,7 +22,7 @@ def pretrained_model(definition: Definition, folder: Path | None) -> torch.nn.Mo
     """
     file = weights_file(definition.name, folder)
     if file is None:
-        raise PretrainedUnavailable(f"There are no pretrained weights of {definition.name}. {_ADVICE}")
+        raise PretrainedUnavailable(f"There are no pretrained weights of {definition.name}. {ADVICE}")
     try:
         with safe_open(file, framework="pt", device="cpu") as opened:
             about = json.loads((opened.metadata() or {}).get(METADATA_KEY, "{}"))

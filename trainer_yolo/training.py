@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from trainer.adapter import BadTrainingData, TrainingDataset, TrainingReporter, TrainingSpec
+from trainer.config_values import integer, switch
 from trainer_torch.checkpoint_files import Snapshot
 from trainer_torch.checkpoint_writer import CheckpointWriter
 from trainer_torch.seeding import seed_epoch
-from trainer_yolo.arguments import has_fast_bfloat16, integer, training_arguments
+from trainer_yolo.arguments import has_fast_bfloat16, training_arguments
 from trainer_yolo.checkpoint import (
     ModelDescription,
     TrainingState,
@@ -27,7 +28,8 @@ from trainer_yolo.definitions import Definition, definitions
 from trainer_yolo.loading import sentence_of
 from trainer_yolo.log import passed_on_log
 from trainer_yolo.models import build_model
-from trainer_yolo.pretrained import check_pretrained, pretrained_model
+from trainer_yolo.pretrained import pretrained_model
+from trainer_yolo.pretrained_folder import check_pretrained
 from trainer_yolo.results import Results
 from trainer_yolo.trainers import RunTrainer, trainer_class
 from trainer_yolo.warm_start import start_from
@@ -54,7 +56,7 @@ def train(
     """
     check_model(spec)
     definition = definitions()[spec.model_name]
-    data = read_data(dataset, spec.task_type, single_class=bool(spec.config.get("learning.single_cls", False)))
+    data = read_data(dataset, spec.task_type, single_class=spec.config.get("learning.single_cls") is True)
     check_data(data, spec)
     try:
         with passed_on_log(reporter), CheckpointWriter(run_folder / "checkpoints") as writer:
@@ -216,7 +218,7 @@ class Run:
             log("warning", sentence)
         if len(self.data.train) < spec.batch_size:
             log("warning", f"An epoch is one batch of {len(self.data.train)} images: the train split has no more.")
-        if spec.config["computation.amp"] and not has_fast_bfloat16():
+        if switch(spec.config, "computation.amp") and not has_fast_bfloat16():
             log("info", f"Mixed precision is ignored: it would not be faster on this {trainer.device.type}.")
 
     def _begin_epoch(self, trainer: RunTrainer) -> None:

@@ -103,13 +103,21 @@ def test_a_definition_with_published_weights_inside_is_built_without_fetching_an
     assert sum(parameter.numel() for parameter in build_model(definition, ["a", "b"]).parameters()) > 10_000_000
 
 
-def test_the_server_lists_models_and_schemas_without_torch() -> None:
+def test_the_server_lists_models_and_checks_jobs_without_torch() -> None:
     code = (
         "import sys\n"
+        "from trainer.adapter import JobDraft, PretrainedUnavailable\n"
         "from trainer_yolo.adapter import YoloAdapter\n"
         "adapter = YoloAdapter()\n"
         "assert len(adapter.list_models()) > 150 and adapter.get_model('yolo11n').parameters\n"
         "assert all(adapter.config_schema(task).fields for task in adapter.task_types())\n"
+        "job = JobDraft(model_name='yolo11n', epochs=3, image_size=640)\n"
+        "config = {field.name: field.default for field in adapter.config_schema('OBJECT_DETECTION').fields}\n"
+        "assert adapter.check_job('OBJECT_DETECTION', job, config) == []\n"
+        "try:\n"
+        "    adapter.check_pretrained('yolo11n')\n"
+        "except PretrainedUnavailable:\n"
+        "    pass\n"
         "assert adapter.versions()['ultralytics']\n"
         "assert not {'torch', 'ultralytics', 'cv2', 'numpy'} & set(sys.modules), sorted(sys.modules)\n"
     )
