@@ -77,7 +77,7 @@ def test_what_is_found_is_drawn_on_the_image(job: str, visionmesh: Command, phot
     assert drawn.size == (WIDTH * times, HEIGHT * times) and drawn.width >= 640
 
     def at(x: float, y: float) -> Any:
-        return drawn.getpixel((x * times, y * times))
+        return drawn.getpixel((round(x * times), round(y * times)))
 
     assert near(at(30, 15), DOG) and near(at(20, 25), DOG)
     assert near(at(50, 35), GREY)
