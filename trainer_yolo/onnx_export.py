@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from trainer_torch.onnx_files import IMAGES, MODEL_FILE, RUNTIME, OnnxModel, exp
 from trainer_yolo.adapter import YoloAdapter
 from trainer_yolo.models import largest_stride
 from trainer_yolo.names import CLASSIFICATION, SEGMENTATION
-from trainer_yolo.prediction import YoloPredictor, scaled
+from trainer_yolo.prediction import YoloPredictor, outputs, scaled
 
 if TYPE_CHECKING:
     from trainer_yolo.prediction import TorchPredictor
@@ -40,8 +40,11 @@ class OnnxExport:
 
     def write(self, folder: Path) -> None:
         """Write ``model.onnx``: images (N, 3, H, W) in [0, 1] → what ``Compute`` returns. Raises ExportFailed."""
-        # A copy, since the original predicts meanwhile, and tracing changes what it traces.
+        # A copy, since the original predicts meanwhile, and tracing changes what it traces. On the CPU, since a GPU
+        # computes less exactly than what is compared here.
         model = copy.deepcopy(self._predictor.model).cpu()
+        with torch.inference_mode():
+            expected = [outputs(model(scaled(images)), self._predictor.task_type) for images in self._images()]
         head: Any = model.model[-1]  # type: ignore[index]
         head.export = True
         # Images of different shapes have frames of different shapes.
@@ -53,7 +56,7 @@ class OnnxExport:
         if self._predictor.task_type == SEGMENTATION:
             axes["prototypes"] = _BATCH | _PLACES
         write_model(folder / MODEL_FILE, model, scaled(next(self._images())), axes)
-        self._check(self.load(folder))
+        self._check(self.load(folder), expected)
 
     def load(self, folder: Path) -> YoloPredictor:
         """Open a session on the file, with as many threads as torch has. Raises ExportFailed."""
@@ -73,14 +76,14 @@ class OnnxExport:
         """Whether predictions are (N, channels, …), as all are but those of heads that choose by themselves."""
         return self._is_classifier or not self._predictor.model.model[-1].end2end  # type: ignore[index, union-attr]
 
-    def _check(self, exported: YoloPredictor) -> None:
-        for images in self._images():
+    def _check(self, exported: YoloPredictor, expected: Sequence[tuple[torch.Tensor, ...]]) -> None:
+        for images, torchs_said in zip(self._images(), expected, strict=True):
             try:
                 said = exported.compute(images)
             except Exception as error:  # see OnnxModel
                 raise ExportFailed(f"ONNX Runtime cannot run it: {first_line(error)}") from error
-            for place, (mine, torchs) in enumerate(zip(said, self._predictor.compute(images), strict=True)):
-                _compare(mine, torchs.cpu(), channels=1 if place or self._channels_first else 2)
+            for place, (mine, torchs) in enumerate(zip(said, torchs_said, strict=True)):
+                _compare(mine, torchs, channels=1 if place or self._channels_first else 2)
 
     def _images(self) -> Iterator[torch.Tensor]:
         """Batches that the runtimes are compared on, always the same: axes that were frozen at export show.

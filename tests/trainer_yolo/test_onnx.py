@@ -19,6 +19,12 @@ from trainer_yolo.prediction import TorchPredictor
 MODELS = [*TINY.values(), "yolo26n", "yolo26n-seg", "yolo26n-pose", "yolo26n-obb", "yolov10n"]
 
 
+@pytest.fixture(autouse=True)
+def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU torch rounds more than the runtimes differ."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
 def numbers(prediction: Prediction) -> list[float]:
     """All that is said of an image."""
     said = [item.confidence for item in prediction.classifications]

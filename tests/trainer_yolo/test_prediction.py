@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Callable
@@ -16,18 +17,20 @@ from safetensors.torch import load_file, save_file
 
 from rpc.errors import DomainError
 from storage.objects.local import LocalObjectStore
+from tests.trainer.held_models import until
 from tests.trainer.publishing import publish_checkpoint
 from tests.trainer_yolo.checkpoints import NAMES, picture, write_checkpoint
 from tests.trainer_yolo.helpers import SIZE, TINY
 from trainer.adapter import Prediction, PredictOptions
 from trainer.cache.checkpoints import CheckpointCache
-from trainer.converters import checkpoint_source
+from trainer.converters import checkpoint_source, predict_response
 from trainer.predictors import PoolLimits, PredictorPool
 from trainer_timm.names import FRAMEWORK as TIMM
 from trainer_torch.checkpoint_files import METADATA_KEY
 from trainer_yolo.adapter import YoloAdapter
 from trainer_yolo.names import CLASSIFICATION, DETECTION, ORIENTED, POSE, SEGMENTATION, TASKS
 from trainer_yolo.prediction import TorchPredictor, YoloPredictor
+from visionmesh.v1 import inference_pb2
 
 EVERYTHING = PredictOptions(confidence_threshold=0.3, iou_threshold=0.4)
 
@@ -216,23 +219,58 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], str], str]] = {
 }
 
 
+def open_pool(tmp_path: Path, **more: Any) -> PredictorPool:
+    """A pool over the store of a test."""
+
+    async def ready() -> None:
+        return None
+
+    cache = CheckpointCache(tmp_path / "cache", LocalObjectStore(tmp_path / "store"), 1 << 30)
+    limits = PoolLimits(memory_bytes=1 << 30, workers=1, threads=1, queue=9, max_image_pixels=1 << 20, **more)
+    return PredictorPool(YoloAdapter().load_predictor, cache, limits, ready)
+
+
+def png(width: int, height: int) -> bytes:
+    file = io.BytesIO()
+    picture(width, height).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("task_type", [SEGMENTATION, POSE, ORIENTED])
+async def test_what_is_found_reaches_the_contract_before_and_after_the_export(task_type: str, tmp_path: Path) -> None:
+    weights = (write_checkpoint(tmp_path, TINY[task_type]) / "weights.safetensors").read_bytes()
+    store = LocalObjectStore(tmp_path / "store")
+    source = checkpoint_source(publish_checkpoint(store, "tiny", {"weights.safetensors": weights}))
+    pool = open_pool(tmp_path, batch_size=4, runtime="onnxruntime")
+
+    async def ask() -> inference_pb2.PredictResponse:
+        answers = await asyncio.gather(
+            *(pool.predict(source, png(*size), lambda _: EVERYTHING) for size in ((150, 97), (40, 200)))
+        )
+        return predict_response(answers[0]).prediction
+
+    first = await ask()
+    assert (first.image_width, first.image_height, first.model_name) == (150, 97, TINY[task_type])
+    for found in first.detections:
+        assert len(found.keypoints) == (4 if task_type == POSE else 0)
+        assert len(found.rotated_box.corners) == (4 if task_type == ORIENTED else 0)
+    assert any(found.mask for found in first.detections) == (task_type == SEGMENTATION)
+    await until(lambda: [loaded.runtime for loaded in pool.loaded()] == ["onnxruntime"])
+    second = await ask()
+    assert [found.label for found in second.detections] == [found.label for found in first.detections]
+    assert second.detections[0].box.x_max == pytest.approx(first.detections[0].box.x_max, abs=0.1)
+    pool.close()
+
+
 @pytest.mark.parametrize("how", BROKEN)
 async def test_a_description_that_is_broken_is_a_corrupt_checkpoint(how: str, checkpoint: Path, tmp_path: Path) -> None:
     change, why = BROKEN[how]
     weights = described_otherwise(checkpoint, change)
     store = LocalObjectStore(tmp_path / "store")
     source = checkpoint_source(publish_checkpoint(store, "broken", {"weights.safetensors": weights}))
-
-    async def ready() -> None:
-        return None
-
-    cache = CheckpointCache(tmp_path / "cache", store, 1 << 30)
-    limits = PoolLimits(memory_bytes=1 << 30, workers=1, threads=1, queue=1, max_image_pixels=1 << 20)
-    pool = PredictorPool(YoloAdapter().load_predictor, cache, limits, ready)
-    file = io.BytesIO()
-    picture(SIZE, SIZE).save(file, "PNG")
+    pool = open_pool(tmp_path)
     with pytest.raises(DomainError, match=why) as refused:
-        await pool.predict(source, file.getvalue(), lambda _: EVERYTHING)
+        await pool.predict(source, png(SIZE, SIZE), lambda _: EVERYTHING)
     assert refused.value.reason == "STORAGE_CORRUPT"
     assert str(tmp_path) not in refused.value.message
     pool.close()
