@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -69,9 +70,9 @@ class AroundInterceptor(ServerInterceptor):
     def __init__(self) -> None:
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
+    @abstractmethod
     def around(self, method: str, context: Context) -> AbstractAsyncContextManager[None]:
         """What a call runs inside of; it may refuse the call by raising when it is entered."""
-        raise NotImplementedError
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails

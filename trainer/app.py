@@ -43,7 +43,7 @@ def main(adapter_path: str) -> None:
 
     Exits with code 2 and one line on standard error when the settings are wrong or what they name cannot be used.
     """
-    program = f"python -m {adapter_path.partition('.')[0]}"
+    program = f"python -m {adapter_path.partition(':')[0].rpartition('.')[0]}"
     settings = read_settings(
         TrainerSettings, program, "Serve a framework's trainings and predictions to a VisionMesh gateway."
     )

@@ -11,32 +11,33 @@ from trainer_yolo.fields import FIELDS
 from trainer_yolo.names import CLASSIFICATION
 from trainer_yolo.sizes import image_size_problem
 
+Config = Mapping[str, ConfigValue]
+
 # Arguments that RT-DETR's loss, data set and predictions have no use for.
 _NOT_OF_RTDETR = ("loss.box", "loss.cls", "loss.dfl", "loss.cls_pw", "learning.rect", "validation.iou")
-_NOT_OF_RECTANGLES = ("augmentation.mosaic", "augmentation.mixup", "augmentation.cutmix")
 
 
 def check_job(task_type: str, job: JobDraft, config: Mapping[str, ConfigValue]) -> Sequence[Violation]:
     """Return everything that cannot work about a complete configuration of valid values."""
-    violations = list(_schedule(job, config))
+    defaults = {field.name: field.default for field in FIELDS[task_type]}
+    violations = list(_schedule(job, config, defaults))
     if job.model_name:
-        violations.extend(_model(definitions()[job.model_name], job, config))
+        violations.extend(_model(definitions()[job.model_name], job, config, defaults))
     if task_type == CLASSIFICATION and job.num_classes == 1:
         violations.append(Violation("dataset_id", "Classification needs at least two classes; the dataset has one."))
     return violations
 
 
-def _schedule(job: JobDraft, config: Mapping[str, ConfigValue]) -> Iterator[Violation]:
+def _schedule(job: JobDraft, config: Config, defaults: Config) -> Iterator[Violation]:
     warmup = number(config, "scheduler.warmup_epochs")
-    default = _defaults(config)["scheduler.warmup_epochs"]
     # The default is for long trainings; ultralytics cuts it short by itself.
-    if job.epochs and warmup > job.epochs and warmup != default:
+    if job.epochs and warmup > job.epochs and warmup != defaults["scheduler.warmup_epochs"]:
         yield _violation(
             "scheduler.warmup_epochs", f"A warm-up of {warmup:g} epochs is longer than the job's {job.epochs}."
         )
 
 
-def _model(definition: Definition, job: JobDraft, config: Mapping[str, ConfigValue]) -> Iterator[Violation]:
+def _model(definition: Definition, job: JobDraft, config: Config, defaults: Config) -> Iterator[Violation]:
     if job.image_size:
         problem = image_size_problem(definition.name, job.image_size)
         if problem is not None:
@@ -47,19 +48,11 @@ def _model(definition: Definition, job: JobDraft, config: Mapping[str, ConfigVal
             "learning.freeze", f"{definition.name} has {layers} layers: freeze fewer, or nothing is learned."
         )
     if definition.is_rtdetr:
-        defaults = _defaults(config)
         for name in _NOT_OF_RTDETR:
             if name in config and config[name] != defaults[name]:
                 yield _violation(name, f"{definition.name} has no use for it: leave it at {defaults[name]}.")
-    if "loss.rle" in config and not definition.head.endswith("26"):
-        default = _defaults(config)["loss.rle"]
-        if config["loss.rle"] != default:
-            yield _violation("loss.rle", f"{definition.name} has no such loss, YOLO26 alone: leave it at {default}.")
-
-
-def _defaults(config: Mapping[str, ConfigValue]) -> dict[str, ConfigValue]:
-    fields = next(fields for fields in FIELDS.values() if {field.name for field in fields} == set(config))
-    return {field.name: field.default for field in fields}
+    if "loss.rle" in config and not definition.head.endswith("26") and config["loss.rle"] != defaults["loss.rle"]:
+        yield _violation("loss.rle", f"YOLO26 alone has such a loss: leave it at {defaults['loss.rle']}.")
 
 
 def _violation(name: str, description: str) -> Violation:

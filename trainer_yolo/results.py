@@ -42,7 +42,9 @@ def detection_results(validator: Any, class_names: Sequence[str]) -> Results:
     metrics |= {f"val_{name}": loss for name, loss in losses.items()}
     if own is not measured.box:
         metrics |= {f"box_{name}": value for name, value in _means(measured.box).items()}
-    return Results(metrics, _per_class(own, measured.nt_per_class, class_names))
+    # ultralytics counts by [predicted class][true class], background last.
+    matrix = [[int(count) for count in row] for row in validator.confusion_matrix.matrix.T]
+    return Results(metrics, _per_class(own, measured.nt_per_class, class_names), matrix)
 
 
 def classification_results(

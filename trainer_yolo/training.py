@@ -31,7 +31,8 @@ from trainer_yolo.models import build_model
 from trainer_yolo.pretrained import pretrained_model
 from trainer_yolo.pretrained_folder import check_pretrained
 from trainer_yolo.results import Results
-from trainer_yolo.trainers import RunTrainer, trainer_class
+from trainer_yolo.run_trainer import RunTrainer
+from trainer_yolo.trainers import trainer_class
 from trainer_yolo.warm_start import start_from
 
 PROGRESS_SECONDS = 0.5
@@ -164,9 +165,13 @@ class Run:
         # The images of a validation belong to the checkpoint that is told next: the one before must be told by now.
         self._writer.wait()
         reporter.metrics(epoch, updates, metrics["loss"], results.metrics.get("accuracy"), rate, reported)
-        summary: dict[str, object] = {"per_class": results.per_class, "metrics": results.metrics}
-        if results.confusion_matrix:
-            summary |= {"confusion_matrix": results.confusion_matrix, "images": results.images}
+        summary: dict[str, object] = {
+            "per_class": results.per_class,
+            "confusion_matrix": results.confusion_matrix,
+            "metrics": results.metrics,
+        }
+        if results.images:
+            summary["images"] = results.images
         reporter.validation(epoch, summary)
         value = metrics[spec.primary_metric]
         is_best = self._best is None or self._sign * value > self._sign * self._best

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
-from tests.trainer_yolo.helpers import TINY, write_dataset
+from tests.trainer_yolo.helpers import TINY, TINY_TRANSFORMER, write_dataset
 from trainer.adapter import TrainingDataset
 from trainer_yolo.definitions import definitions
 
+SMALLER = (*TINY.values(), "yolo26p-pose", TINY_TRANSFORMER)
 # Depth, width and most channels: a quarter of the smallest size's channels.
-SMALLER = (*TINY.values(), "yolo26p-pose")
 TINY_SCALE = [0.33, 0.0625, 256]
+_SIZE = re.compile(r"(?<=\d)p")
+# Width, queries, points, heads, layers and inner width of a decoder.
+TINY_DECODER = [64, 40, 4, 4, 2, 64]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def tiny() -> Iterator[None]:
-    """Models of the families of YOLO11 that train in a second, under a size letter that ultralytics has not."""
+    """Models that train in a second, under a size letter that ultralytics has not."""
     known = definitions()
     assert isinstance(known, dict)
     for name in SMALLER:
-        smallest = known[name.replace("p", "n", 1)]
-        scales = {**smallest.content["scales"], "p": TINY_SCALE}
-        known[name] = replace(smallest, name=name, scale="p", content={**smallest.content, "scales": scales})
+        smallest = known[_SIZE.sub("n", name)]
+        content = {**smallest.content, "scales": {**smallest.content["scales"], "p": TINY_SCALE}}
+        if smallest.is_rtdetr:
+            *layers, (inputs, times, module, [classes]) = content["head"]
+            content["head"] = [*layers, [inputs, times, module, [classes, *TINY_DECODER]]]
+        known[name] = replace(smallest, name=name, scale="p", content=content)
     yield
     for name in SMALLER:
         del known[name]

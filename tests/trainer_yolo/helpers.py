@@ -27,6 +27,7 @@ TINY = {
     ORIENTED: "yolo11p-obb",
     CLASSIFICATION: "yolo11p-cls",
 }
+TINY_TRANSFORMER = "yolov8p-rtdetr"
 
 
 def defaults(task_type: str) -> dict[str, ConfigValue]:

@@ -12,6 +12,7 @@ import torch
 from tests.trainer_yolo.helpers import make_spec
 from tests.trainer_yolo.outcomes import SetUp
 from trainer.adapter import ConfigValue, TrainingSpec
+from trainer_yolo.names import CLASSIFICATION
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Observation:
             {**given, **config},
             epochs=self.epochs,
             model_name=self.model_name,
-            primary_metric="loss",
+            # So small a model, after so few batches, finds nothing: no epoch is better than the first.
+            primary_metric="top5_accuracy" if task_type == CLASSIFICATION else "mAP50-95",
             primary_metric_mode="max",
         )
 
@@ -198,7 +200,7 @@ OBSERVATIONS: dict[str, Observation] = {
     "checkpoint.interval": Observation(
         1,
         3,
-        lambda each, third: each.checkpoints == [1, 2, 3] and 3 in third.checkpoints and len(third.checkpoints) < 3,
+        lambda each, third: (each.checkpoints, third.checkpoints) == ([1, 2, 3], [1, 3]),
         trained=True,
         epochs=3,
     ),

@@ -16,7 +16,7 @@ from trainer_yolo.adapter import YoloAdapter
 from trainer_yolo.checkpoint import load_training_state
 from trainer_yolo.data import read_data
 from trainer_yolo.definitions import definitions
-from trainer_yolo.trainers import RunTrainer
+from trainer_yolo.run_trainer import RunTrainer
 from trainer_yolo.training import Run
 
 

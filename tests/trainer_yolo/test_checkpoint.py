@@ -21,7 +21,7 @@ from trainer_torch.checkpoint_files import METADATA_KEY
 from trainer_yolo.adapter import YoloAdapter
 from trainer_yolo.checkpoint import load_model, load_training_state
 from trainer_yolo.names import CLASSIFICATION, DETECTION, POSE, TASKS
-from trainer_yolo.trainers import RunTrainer
+from trainer_yolo.run_trainer import RunTrainer
 
 DatasetOf = Callable[[str], TrainingDataset]
 

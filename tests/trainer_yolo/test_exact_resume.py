@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainer_yolo.helpers import Recorder, Reported, defaults, make_spec
+from tests.trainer_yolo.helpers import TINY_TRANSFORMER, Recorder, Reported, defaults, make_spec
 from trainer.adapter import ConfigValue, TrainingDataset
 from trainer_torch.checkpoint_writer import CheckpointWriter
 from trainer_yolo.adapter import YoloAdapter
@@ -124,6 +124,11 @@ def test_with_workers_that_read_the_images(dataset_of: DatasetOf, tmp_path: Path
 
 def test_with_a_loss_whose_gains_move_from_epoch_to_epoch(dataset_of: DatasetOf, tmp_path: Path) -> None:
     check(DETECTION, random_config(DETECTION), dataset_of(DETECTION), tmp_path, epochs=4, model_name="yolo26n")
+
+
+def test_with_rt_detr(dataset_of: DatasetOf, tmp_path: Path) -> None:
+    config = {name: value for name, value in random_config(DETECTION).items() if name != "augmentation.multi_scale"}
+    check(DETECTION, config, dataset_of(DETECTION), tmp_path, epochs=3, model_name=TINY_TRANSFORMER)
 
 
 def test_a_resumed_training_begins_with_the_state_of_the_checkpoint_to_the_last_bit(

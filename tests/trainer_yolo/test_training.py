@@ -17,7 +17,7 @@ from tests.trainer_yolo.helpers import CLASS_NAMES, Recorder, make_spec
 from trainer.adapter import BadTrainingData, TrainingDataset, TrainingDiverged
 from trainer_yolo.adapter import YoloAdapter
 from trainer_yolo.names import CLASSIFICATION, DETECTION, POSE, PRIMARY_METRICS, SEGMENTATION, TASKS
-from trainer_yolo.trainers import RunTrainer
+from trainer_yolo.run_trainer import RunTrainer
 from trainer_yolo.training import Run
 
 DatasetOf = Callable[[str], TrainingDataset]
@@ -50,6 +50,11 @@ def test_a_training_tells_its_beginning_its_steps_its_epochs_and_its_checkpoints
         scores: Any = summary["per_class"]
         assert [score["label"] for score in scores] == list(CLASS_NAMES)
         assert sum(score["support"] for score in scores) == 6
+        matrix: Any = summary["confusion_matrix"]
+        # Every truth is in its row: taken for a class, or missed.
+        assert [sum(row) for row in matrix][:2] == [score["support"] for score in scores]
+        assert len(matrix) == len(matrix[0]) == (2 if task_type == CLASSIFICATION else 3)
+        assert all(("ap50" in score and "ap50_95" in score) == (task_type != CLASSIFICATION) for score in scores)
     assert "box_mAP50-95" in recorder.checkpoints[0][3] if task_type in (SEGMENTATION, POSE) else True
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -66,13 +66,14 @@ class EmbeddedMesh:
         database_url: str = "",
         object_store: str = "",
         environment: Mapping[str, str] | None = None,
+        trainers: Sequence[str] = TRAINERS,
         on_message: Callable[[str], None] = lambda message: None,
         start_seconds: float = 180.0,
     ) -> None:
         """``port`` 0 takes any free one; ``home`` is the checkout (see ``find_checkout``); ``database_url`` and
         ``object_store`` take the place of those in the folder; ``environment`` holds more variables for every part;
-        ``on_message`` is told, from another thread too, when
-        a part dies, comes back or has to be killed."""
+        ``trainers`` are the modules of the checkout to run; ``on_message`` is told, from another thread too, when a part
+        dies, comes back or has to be killed."""
         self.folder = MeshFolder(data_folder)
         self.address = ""
         self.token = ""
@@ -81,6 +82,7 @@ class EmbeddedMesh:
         self._database_url = database_url or f"sqlite:///{self.folder.database_file}"
         self._object_store = object_store or str(self.folder.objects)
         self._environment = dict(environment or {})
+        self._modules = tuple(trainers)
         self._tell = on_message
         self._start_seconds = start_seconds
         self._stopping = threading.Event()
@@ -143,7 +145,7 @@ class EmbeddedMesh:
     def _start_parts(self, home: Path) -> None:
         folder = self.folder
         wait_seconds = 0.0
-        for module in (GATEWAY, *TRAINERS):
+        for module in (GATEWAY, *self._modules):
             if Part(PartSpec(module, home, {}), folder).end_leftover():
                 self._tell(f"ended the {module} of an earlier mesh that was killed")
                 # The system takes a moment to give its port back.
@@ -153,9 +155,9 @@ class EmbeddedMesh:
                 f"port {self._port} of {HOST} is in use: stop what listens there, or choose another with --port "
                 "(0 takes any)"
             )
-        ports = folder.ports(("mesh", *TRAINERS), wait_seconds)
+        ports = folder.ports(("mesh", *self._modules), wait_seconds)
         mesh_address = f"{HOST}:{ports['mesh']}"
-        trainer_addresses = {module: f"{HOST}:{ports[module]}" for module in TRAINERS}
+        trainer_addresses = {module: f"{HOST}:{ports[module]}" for module in self._modules}
         shared = {
             **self._environment,
             "VISIONMESH_MESH_TOKEN": folder.mesh_token(),
@@ -224,7 +226,7 @@ class EmbeddedMesh:
         if answer.problems:
             return f"the gateway does not reach {answer.problems[0].address}: {answer.problems[0].message}"
         healthy = sum(framework.healthy_trainers for framework in answer.frameworks)
-        return "" if healthy >= len(TRAINERS) else "the gateway does not reach every trainer yet"
+        return "" if healthy >= len(self._modules) else "the gateway does not reach every trainer yet"
 
     def _watch_over(self) -> None:
         if self._gateway is not None:

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    command(app, "up", examples="visionmesh up\nvisionmesh up --port 0 --data-folder /srv/visionmesh")(up)
+    command(
+        app,
+        "up",
+        examples=(
+            "visionmesh up\nvisionmesh up --port 0 --data-folder /srv/visionmesh\n"
+            "visionmesh up --trainer trainer_timm --trainer examples.trainer_centroid"
+        ),
+    )(up)
 
 
 def up(
@@ -40,6 +47,12 @@ def up(
             "--object-store", metavar="PLACE", help="Folder or s3://BUCKET/PREFIX in place of the folder's own."
         ),
     ] = "",
+    trainers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trainer", metavar="MODULE", help="Trainer to run, a module of the checkout; again for more [all it has]."
+        ),
+    ] = None,
     home: Annotated[
         Path | None,
         typer.Option("--home", file_okay=False, help="Checkout that holds the servers [env: VISIONMESH_HOME]."),
@@ -51,7 +64,7 @@ def up(
     the servers; a second Ctrl-C stops everything at once. With --json one object says when the mesh is ready.
     """
     # Process management wants a Unix; the rest of the command does not.
-    from visionmesh.cli.processes import EmbeddedMesh, MeshError
+    from visionmesh.cli.processes import TRAINERS, EmbeddedMesh, MeshError
 
     mesh = EmbeddedMesh(
         data_folder,
@@ -59,6 +72,7 @@ def up(
         home,
         database_url=database_url,
         object_store=object_store,
+        trainers=trainers or TRAINERS,
         on_message=session.notes.print,
     )
     with _stopping_on_signals(mesh) as stopping:

@@ -131,14 +131,20 @@ async def test_nothing_left_is_an_empty_archive(ada: Client) -> None:
         assert (unpacked(only.chunk), only.last_path, only.total_files) == ({}, "", 0)
 
 
-@pytest.mark.parametrize("path", ["train/cat/large.bin", "train/cat/block.bin", "train/cat/notes.txt", LONG_NAME])
-@pytest.mark.parametrize("damage", ["changed", "longer", "shorter", "missing"])
+@pytest.mark.parametrize(
+    ("path", "damage"),
+    [
+        (path, damage)
+        for path in ("train/cat/large.bin", "train/cat/block.bin", "train/cat/notes.txt", LONG_NAME)
+        for damage in ("changed", "longer", "shorter", "missing")
+        # An empty file has nothing to change.
+        if mixed()[path] or damage not in ("changed", "shorter")
+    ],
+)
 async def test_a_damaged_file_ends_the_download_before_it_is_whole(
     ada: Client, store: LocalObjectStore, path: str, damage: str
 ) -> None:
     files = mixed()
-    if not files[path] and damage in ("changed", "shorter"):
-        pytest.skip("an empty file has nothing to change")
     dataset = await ada.analysed(spec(), files)
     key, content = keys.dataset_file(dataset.id, path), files[path]
     if damage == "missing":
