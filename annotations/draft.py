@@ -21,7 +21,9 @@ from annotations.problems import Problem
 
 # Of one kind so many problems are told one by one; the rest is counted.
 PROBLEMS_OF_A_KIND = 1000
+# Objects wait in memory for the next write: so many of them, or so many characters.
 _BATCH = 1000
+_BATCH_CHARACTERS = 4 << 20
 
 _SCHEMA = """
 CREATE TABLE images (path TEXT PRIMARY KEY, width INTEGER, height INTEGER, split TEXT) WITHOUT ROWID;
@@ -39,6 +41,7 @@ class Draft:
         self._database = sqlite3.connect(path, check_same_thread=False)
         self._database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;" + _SCHEMA)
         self._waiting: list[tuple[str, str]] = []
+        self._waiting_characters = 0
         self._problems: list[Problem] = []
         self._counts: Counter[tuple[str, str]] = Counter()
         self.categories: tuple[Category, ...] = ()
@@ -54,8 +57,10 @@ class Draft:
 
     def add_object(self, path: str, found: AnnotatedObject) -> None:
         """Add an object of an image, which may itself be added later; objects of no image are dropped."""
-        self._waiting.append((path, json.dumps(encode_object(found), separators=(",", ":"))))
-        if len(self._waiting) >= _BATCH:
+        content = json.dumps(encode_object(found), separators=(",", ":"))
+        self._waiting.append((path, content))
+        self._waiting_characters += len(content)
+        if len(self._waiting) >= _BATCH or self._waiting_characters >= _BATCH_CHARACTERS:
             self._flush()
 
     def report(self, problem: Problem) -> None:
@@ -122,3 +127,4 @@ class Draft:
     def _flush(self) -> None:
         self._database.executemany("INSERT INTO objects VALUES (?, ?)", self._waiting)
         self._waiting.clear()
+        self._waiting_characters = 0

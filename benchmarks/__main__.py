@@ -13,7 +13,16 @@ from pathlib import Path
 from benchmarks.worker import HOME, environment
 
 # The cheap ones first.
-NAMES = ("unary_rate", "event_rate", "watch_latency", "upload", "fetch", "prediction", "training_throughput")
+NAMES = (
+    "unary_rate",
+    "event_rate",
+    "watch_latency",
+    "upload",
+    "analysis",
+    "fetch",
+    "prediction",
+    "training_throughput",
+)
 
 
 def _main() -> int:

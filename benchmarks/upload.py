@@ -1,5 +1,5 @@
-"""Uploading 500 MB in 2,000 files through the gateway: to a local folder against copying the files, and to S3 (a small
-real server on this machine, over HTTP) against boto3's own upload.
+"""Uploading 2 GB in 20,000 files through the gateway: to a local folder against copying the files, and to S3 (a small
+real server on this machine, over HTTP) against boto3's own upload; and the most memory that a gateway takes for it.
 """
 
 from __future__ import annotations
@@ -23,83 +23,84 @@ from benchmarks.measure import Options, Report, Series, in_turns, main, ratio, s
 from benchmarks.pictures import write_large_images
 from tests import s3_server
 from tests.s3_server import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, S3Server
+from visionmesh.calls.datasets import DEFAULT_STREAMS
 from visionmesh.client import Client
+from visionmesh.v1 import dataset_pb2
 
 # As many files as a gateway writes at once.
 CONCURRENCY = 8
 CHUNK_BYTES = 1 << 20
 
 
+SIZES = {"files": "files to upload [20,000; 200 with --quick]", "bytes": "of all of them [2 GB; 20 MB with --quick]"}
+TARGET, MEMORY_TARGET_MB = 0.7, 300.0
+
+
 def measure(options: Options) -> Sequence[Report]:
-    files, megabytes = (100, 25) if options.quick else (2_000, 500)
+    files = options.sizes.get("files") or (200 if options.quick else 20_000)
+    size_bytes = options.sizes.get("bytes") or (20_000_000 if options.quick else 2_000_000_000)
+    megabytes = size_bytes / 1e6
     with tempfile.TemporaryDirectory(prefix="visionmesh-bench-") as root, ExitStack() as open_:
         work, source = Path(root), Path(root) / "source"
         with stage("making files"):
-            write_large_images(source, files, megabytes * 1_000_000 // files)
+            write_large_images(source, files, size_bytes // files)
         server = open_.enter_context(s3_server.running(s3_server.nanio(), work / "s3"))
-        local = open_.enter_context(_client(open_, GatewayProcess(work / "local")))
-        on_s3 = open_.enter_context(
-            _client(
-                open_,
-                GatewayProcess(work / "on-s3", object_store=f"s3://{server.new_bucket()}", **server.environment()),
-            )
-        )
+        local = open_.enter_context(GatewayProcess(work / "local"))
+        place = f"s3://{server.new_bucket()}"
+        on_s3 = open_.enter_context(GatewayProcess(work / "on-s3", object_store=place, **server.environment()))
         bucket = server.new_bucket()
-        folder = in_turns(
+        found = in_turns(
             options.runs,
             {
                 "copying, synced": lambda: _copy(source, work / "copy", synced=True),
                 "copying": lambda: _copy(source, work / "copy", synced=False),
-                "gateway": lambda: _upload(local, source),
+                "boto3 to S3": lambda: _boto3(server, bucket, source),
+                "gateway to a folder": lambda: _upload(local, source),
+                "gateway to S3": lambda: _upload(on_s3, source),
             },
         )
-        s3 = in_turns(
-            options.runs,
-            {"boto3": lambda: _boto3(server, bucket, source), "gateway": lambda: _upload(on_s3, source)},
-        )
-    to_folder, to_s3 = (
-        {name: Series(name, "MB/s", [megabytes / seconds for seconds in values]) for name, values in found.items()}
-        for found in (folder, s3)
-    )
-    size = f"{megabytes} MB in {files:,} files"
-    gateway = (
-        "By the client's upload_folder, from creating the dataset to the answer of its finalisation: every file is "
-        "read twice and digested by the client, digested again by the gateway, and durable when acknowledged. "
-    )
+        peaks = [
+            Series(f"peak memory, {name}", "MB", [_peak_megabytes(gateway.pid)], MEMORY_TARGET_MB, at_most=True)
+            for name, gateway in (("gateway to a folder", local), ("gateway to S3", on_s3))
+        ]
+    rates = {name: Series(name, "MB/s", [megabytes / seconds for seconds in values]) for name, values in found.items()}
     return [
         Report(
-            "Upload to a local folder",
-            f"{size}. {gateway}Copying runs in {CONCURRENCY} threads; synced, each file is written, fsynced, renamed "
-            "into place and its folder fsynced, as the gateway's store does, without digests. The files are in the "
-            "system's cache for all. The analysis that follows an upload is waited for and not counted.",
-            [*to_folder.values()],
+            "Upload",
+            f"{megabytes:,.0f} MB in {files:,} files. By the client's upload_folder over {DEFAULT_STREAMS} "
+            "streams, from creating the dataset to the answer of its finalisation: every file is digested by "
+            "the client, digested again by the gateway, and durable when acknowledged. Copying runs in "
+            f"{CONCURRENCY} threads; synced, each file is written, fsynced, renamed into place and its folder "
+            f"fsynced, without digests. boto3 uploads with upload_file from {CONCURRENCY} threads over as many "
+            "connections. The server (nanio, one Python process on this machine) checks signatures and is the "
+            "same for both; with client, gateway and server on the same processors, it is a good part of the "
+            "time. The files are in the system's cache for all. The analysis that follows an upload is waited "
+            "for and not counted, but its memory is.",
+            [*rates.values()],
             [
-                ratio("gateway / copying, synced", to_folder["gateway"], to_folder["copying, synced"]),
-                ratio("gateway / copying", to_folder["gateway"], to_folder["copying"]),
+                ratio("to S3 / boto3", rates["gateway to S3"], rates["boto3 to S3"], TARGET),
+                ratio("to a folder / boto3 to S3", rates["gateway to a folder"], rates["boto3 to S3"], TARGET),
+                ratio("to a folder / copying, synced", rates["gateway to a folder"], rates["copying, synced"]),
+                ratio("to a folder / copying", rates["gateway to a folder"], rates["copying"]),
+                *peaks,
             ],
-        ),
-        Report(
-            "Upload to S3",
-            f"{size}. {gateway}boto3 uploads with upload_file from {CONCURRENCY} threads over as many connections. The "
-            "server (nanio, one Python process on this machine) checks signatures and is the same for both; with "
-            "client, gateway and server on the same processors, it is a good part of the time.",
-            [*to_s3.values()],
-            [ratio("gateway / boto3", to_s3["gateway"], to_s3["boto3"])],
-        ),
+        )
     ]
 
 
-def _client(open_: ExitStack, gateway: GatewayProcess) -> Client:
-    open_.enter_context(gateway)
-    return Client(gateway.address, gateway.token)
+def _peak_megabytes(pid: int) -> float:
+    """The most memory that a process ever had, as Linux counts it."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM:"))
 
 
-def _upload(client: Client, source: Path) -> float:
-    began = time.perf_counter()
-    dataset = client.upload_folder(source, "upload")
-    seconds = time.perf_counter() - began
-    client.wait_for_dataset(dataset.id)
-    client.delete_dataset(dataset.id)
+def _upload(gateway: GatewayProcess, source: Path) -> float:
+    with Client(gateway.address, gateway.token) as client:
+        began = time.perf_counter()
+        dataset = client.upload_folder(source, "upload", format=dataset_pb2.DATASET_FORMAT_IMAGE_FOLDER)
+        seconds = time.perf_counter() - began
+        client.wait_for_dataset(dataset.id)
+        client.delete_dataset(dataset.id)
     return seconds
 
 
@@ -165,4 +166,4 @@ def _sync(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(__doc__ or "", measure)
+    main(__doc__ or "", measure, sizes=SIZES)

@@ -8,7 +8,10 @@ from functools import partial
 import structlog
 
 from gateway.access import AuthInterceptor
+from gateway.allocator import return_large_blocks
+from gateway.datasets.archives.rules import ArchiveLimits
 from gateway.datasets.import_rules import ImportRules
+from gateway.datasets.inventory import UploadLimits
 from gateway.datasets.service import DatasetService
 from gateway.datasets.servicer import DatasetServicer
 from gateway.events.live import LiveLog
@@ -31,6 +34,7 @@ from gateway.training.service import JobService
 from gateway.training.servicer import TrainingServicer
 from gateway.training.validation import ValidationReports
 from gateway.training.validation_objects import ValidationObjects
+from gateway.work_folder import WorkFolderUnusable
 from rpc.channel import MAX_MESSAGE_BYTES
 from rpc.interceptors import ErrorInterceptor, MeshAuthInterceptor
 from rpc.logs import configure_logs
@@ -62,6 +66,7 @@ def main() -> None:
 
     Exits with code 2 and one line on standard error when the settings are wrong or what they name cannot be used.
     """
+    return_large_blocks()
     settings = read_settings(GatewaySettings, PROGRAM, "The gateway of a VisionMesh: its public services.")
     configure_logs(settings.log_level, settings.log_json)
     try:
@@ -82,7 +87,7 @@ def main() -> None:
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve(settings, database, store))
-    except AddressInUse as error:
+    except (AddressInUse, WorkFolderUnusable) as error:
         refuse(PROGRAM, str(error))
 
 
@@ -120,10 +125,13 @@ class Gateway:
             database,
             store,
             max_image_pixels=settings.max_image_pixels,
+            limits=_upload_limits(settings),
             abandoned_upload_hours=settings.upload_abandon_hours,
             max_message_bytes=settings.max_message_bytes,
             upload_url_seconds=settings.upload_url_seconds,
             import_rules=ImportRules(settings.import_sources, settings.object_store, settings),
+            analysis_threads=settings.analysis_threads,
+            work_folder=settings.work_folder,
         )
         jobs = JobService(log, self._fleet, self._telemetry, self._dispatcher.wake)
         watcher = Watcher(database, self._live, settings.heartbeat_seconds)
@@ -153,7 +161,7 @@ class Gateway:
         )
 
     async def serve(self) -> None:
-        """Serve until the process is told to end, then drain. Raises AddressInUse."""
+        """Serve until the process is told to end, then drain. Raises AddressInUse, WorkFolderUnusable."""
         settings = self._settings
         if settings.address_file is not None:
             # Whoever waits for the file must not read the addresses of an earlier gateway.
@@ -216,3 +224,18 @@ class Gateway:
             interceptors=[ErrorInterceptor(explain), AuthInterceptor(self._database)],
             max_message_bytes=self._settings.max_message_bytes,
         )
+
+
+def _upload_limits(settings: GatewaySettings) -> UploadLimits:
+    return UploadLimits(
+        max_files=settings.max_dataset_files,
+        max_file_bytes=settings.max_file_bytes,
+        max_dataset_bytes=settings.max_dataset_bytes,
+        memory_bytes=settings.upload_memory_bytes,
+        archives=ArchiveLimits(
+            max_entries=settings.archive_max_entries,
+            max_unpacked_bytes=settings.archive_max_unpacked_bytes,
+            max_ratio=settings.archive_max_ratio,
+            max_depth=settings.archive_max_depth,
+        ),
+    )

@@ -55,6 +55,25 @@ class GatewaySettings(MeshTokenSettings, S3Settings):
     )
     max_message_bytes: int = Field(32 << 20, ge=1 << 16, description="Largest message of the public port, in bytes.")
     max_image_pixels: int = Field(50_000_000, ge=1, description="Largest image of a dataset, in pixels.")
+    max_dataset_files: int = Field(1_000_000, ge=1, description="Most files of a dataset.")
+    max_dataset_bytes: int = Field(1 << 40, ge=1, description="Largest dataset, in bytes.")
+    max_file_bytes: int = Field(256 << 20, ge=1, description="Largest file of a dataset, in bytes.")
+    archive_max_entries: int = Field(1_000_000, ge=1, description="Most entries of an archive that is unpacked.")
+    archive_max_unpacked_bytes: int = Field(1 << 40, ge=1, description="Most bytes that an archive may unpack to.")
+    archive_max_ratio: float = Field(
+        200.0, ge=1, allow_inf_nan=False, description="Most bytes that one packed byte may become, beyond 64 MiB."
+    )
+    upload_memory_bytes: int = Field(
+        16 << 20, ge=1, description="Whole files of all uploads in memory on their way to the store, in bytes."
+    )
+    archive_max_depth: int = Field(32, ge=0, description="Most folders within each other in an archive.")
+    analysis_threads: int = Field(
+        0, ge=0, le=64, description="Threads that decode images of datasets; 0: one for each processor, at most 4."
+    )
+    work_folder: Path | None = Field(
+        None,
+        description="Folder for temporary files while datasets are analysed; unset: the system's, such as /tmp.",
+    )
     trainer_poll_seconds: float = Field(2.0, gt=0, description="How often each trainer is asked how it is.")
     trainer_timeout_seconds: float = Field(30.0, gt=0, description="Deadline of calls to a trainer, in seconds.")
     heartbeat_seconds: float = Field(10.0, gt=0, description="Sign of life in an idle watch, in seconds.")

@@ -61,6 +61,12 @@ def create_server(
         ("grpc.so_reuseport", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
         ("grpc.keepalive_permit_without_calls", 1),
+        # Uploads wait with their senders: a window that grows by itself may hold hundreds of megabytes.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", 1 << 20),
+        # A client that vanished without a word holds what its call holds, for example paths of an upload, no longer.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
     ]
     server = grpc.aio.server(interceptors=list(interceptors), options=options)
     names = tuple(name for name, _ in services)

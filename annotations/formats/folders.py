@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from annotations.problems import ERROR, WARNING, Problem
+from annotations.problems import WARNING, Problem
 
 SPLITS = ("train", "val", "test")
 ANNOTATIONS = "annotations.json"
@@ -62,7 +62,7 @@ def read_layout(format: str, paths: Iterable[str]) -> Layout:
     places: dict[str, Place] = {}
     for path in ordered:
         if path not in parts:
-            problems.append(_not_an_image(format, path, top))
+            problems.append(_not_an_image(path))
         elif place := _place(parts[path], by_split):
             places[path] = place
         else:
@@ -92,13 +92,7 @@ def _place(parts: tuple[str, ...], by_split: bool) -> Place | None:
     return Place(parts[0], parts[1]) if len(parts) > 2 and parts[0] in SPLITS else None
 
 
-def _not_an_image(format: str, path: str, top: str) -> Problem:
-    if format == "DICE" and path.split("/")[-1] == ANNOTATIONS and path.count("/") < 2:
-        said = (
-            f"DICE with {ANNOTATIONS} (detection, segmentation, pose) is not served yet. For classification upload "
-            "train/<class>/<image> and val/<class>/<image> into a new dataset, without this file."
-        )
-        return Problem(path, "annotations_not_served", ERROR, said)
+def _not_an_image(path: str) -> Problem:
     return Problem(path, "not_an_image", WARNING, "The name is not that of an image. The file was left out.")
 
 

@@ -1,35 +1,37 @@
-"""Runs analyses beside the calls: reads every image in threads, concludes, and records what was found."""
+"""Runs analyses beside the calls: looks at every image in threads, concludes, and records what was found."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterator, Sequence
+import shutil
+import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import structlog
 from sqlalchemy.orm import Session
 
 from annotations.formats.folders import is_image_path
-from annotations.problems import Problem
-from gateway.datasets.analysis import TASK_TYPES, Outcome, analyse
-from gateway.datasets.arrivals import Arrivals, arrivals_failure
+from gateway.datasets.analysis import Wanted
+from gateway.datasets.arrivals import Arrivals
 from gateway.datasets.changes import Changes
+from gateway.datasets.concluding import Concluded, conclude
 from gateway.datasets.files import ReceivedFile
-from gateway.datasets.images import inspect_image
+from gateway.datasets.images import Inspector
+from gateway.datasets.inspection import Progress, inspect_images
+from gateway.datasets.recording import record_failed, record_given_up, record_missing, record_ready
+from gateway.datasets.stored_files import StoredFiles
 from gateway.datasets.waiting import in_thread
+from gateway.work_folder import WorkFolder, WorkFolderUnusable
 from storage.database.datasets import DatasetRepository
 from storage.database.engine import Database
 from storage.database.errors import DatabaseUnavailable, StateChanged
-from storage.database.tables import Dataset, DatasetProblem
-from storage.objects import keys
 from storage.objects.errors import StoreUnavailable
-from storage.objects.manifest import digest
 from storage.objects.store import ObjectStore
 
 logger = structlog.get_logger(__name__)
 
-PROGRESS_SECONDS = 0.25
 CONCURRENT_ANALYSES = 2
 RETRY_SECONDS = 5.0
 
@@ -37,8 +39,9 @@ RETRY_SECONDS = 5.0
 class Analyzer:
     """Takes datasets from ANALYZING to READY or FAILED.
 
-    An analysis that is cut off, by ``close`` or a kill, leaves its dataset ANALYZING and changes nothing else: it is
-    started again from the beginning. The manifest is in the store before READY is in the database.
+    An analysis that is cut off, by ``close`` or a kill, leaves its dataset ANALYZING and changes nothing else that
+    counts: it is started again from the beginning. Annotations and manifest are in the store before READY is in the
+    database.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Analyzer:
         store: ObjectStore,
         changes: Changes,
         arrivals: Arrivals,
+        work_folder: Path | None,
         *,
         max_image_pixels: int,
         threads: int,
@@ -55,26 +59,52 @@ class Analyzer:
         self._store = store
         self._changes = changes
         self._arrivals = arrivals
+        self._work_folder = work_folder
+        self._work: WorkFolder | None = None
         self._max_image_pixels = max_image_pixels
         self._workers = threads
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="analysis")
+        # Reading annotations takes a thread for long; the images of another dataset need not wait for that.
+        self._readers = ThreadPoolExecutor(CONCURRENT_ANALYSES, thread_name_prefix="annotations")
         self._turns = asyncio.Semaphore(CONCURRENT_ANALYSES)
+        self._stopping = threading.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()
+
+    async def open(self) -> None:
+        """Make the folder for temporary files and remove what killed gateways left. Raises WorkFolderUnusable."""
+        self._work = await in_thread(self._readers, WorkFolder, self._work_folder)
 
     def start(self, dataset_id: str) -> None:
-        """Analyse a dataset that is ANALYZING; does nothing when that is under way."""
-        if dataset_id not in self._running:
-            task = asyncio.create_task(self._run(dataset_id), name=f"analysis of {dataset_id}")
-            self._running[dataset_id] = task
-            task.add_done_callback(lambda _: self._running.pop(dataset_id))
+        """Analyse a dataset that is ANALYZING; while one of its analyses is about to end, when it has."""
+        if dataset_id in self._running:
+            # It is FAILED, and was finalised again before that analysis left; otherwise the next one has nothing to do.
+            self._again.add(dataset_id)
+            return
+        task = asyncio.create_task(self._run(dataset_id), name=f"analysis of {dataset_id}")
+        self._running[dataset_id] = task
+        task.add_done_callback(lambda _: self._ended(dataset_id))
 
     async def close(self) -> None:
         """Cut the analyses off and wait for their threads."""
+        self._stopping.set()
         tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._shut_down)
+
+    def _ended(self, dataset_id: str) -> None:
+        del self._running[dataset_id]
+        if dataset_id in self._again and not self._stopping.is_set():
+            self._again.discard(dataset_id)
+            self.start(dataset_id)
+
+    def _shut_down(self) -> None:
+        self._threads.shutdown()
+        self._readers.shutdown()
+        if self._work is not None:
+            self._work.close()
 
     async def _run(self, dataset_id: str) -> None:
         log = logger.bind(dataset_id=dataset_id)
@@ -86,7 +116,7 @@ class Analyzer:
             except StateChanged:
                 log.info("analysis dropped: the dataset is no longer ANALYZING")
                 return
-            except (StoreUnavailable, DatabaseUnavailable) as error:
+            except (StoreUnavailable, DatabaseUnavailable, WorkFolderUnusable) as error:
                 log.warning("analysis waits for its storage", error=str(error), retry_seconds=RETRY_SECONDS)
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception:
@@ -96,124 +126,49 @@ class Analyzer:
 
     async def _analyse(self, dataset_id: str) -> None:
         if missing := await self._arrivals.take_in(dataset_id):
-            await self._record_failed(dataset_id, arrivals_failure(missing), missing, 0)
+            await self._database.write(lambda session: record_missing(session, dataset_id, missing))
             self._changes.notify(dataset_id)
             return
 
-        def load(session: Session) -> tuple[Dataset | None, list[ReceivedFile]]:
+        def load(session: Session) -> tuple[Wanted, list[ReceivedFile]]:
             datasets = DatasetRepository(session)
-            rows = datasets.all_files(dataset_id)
-            return datasets.get(dataset_id), [ReceivedFile(row.path, row.size_bytes, row.sha256) for row in rows]
+            dataset = datasets.get(dataset_id)
+            if dataset is None or dataset.state != "ANALYZING":
+                raise StateChanged(dataset.state if dataset else "")
+            files = [ReceivedFile(*row) for row in datasets.stored_files(dataset_id)]
+            # A format that an earlier analysis detected is none that the caller wants.
+            wanted = "" if dataset.format_detected_from else dataset.format
+            return Wanted(wanted, dataset.val_fraction, dataset.split_seed), files
 
-        dataset, files = await self._database.read(load)
-        if dataset is None or dataset.state != "ANALYZING":
-            raise StateChanged(dataset.state if dataset else "")
-        broken = await self._inspect(dataset_id, files)
-        outcome = await in_thread(
-            self._threads, analyse, dataset.format, files, broken, dataset.val_fraction, dataset.split_seed
-        )
+        wanted, files = await self._database.read(load)
+        progress = Progress(self._database, self._changes, dataset_id, self._stopping)
+        async with progress.told():
+            concluded = await self._look(dataset_id, wanted, files, progress)
+        outcome = concluded.outcome
         if outcome.errors:
-            await self._record_failed(dataset_id, outcome.failure(), outcome.problems, len(files))
+            await self._database.write(lambda session: record_failed(session, dataset_id, outcome, len(files)))
         else:
-            await self._record_ready(dataset, files, outcome)
+            await self._database.write(lambda session: record_ready(session, dataset_id, concluded, len(files)))
         self._changes.notify(dataset_id)
         logger.info("dataset analysed", dataset_id=dataset_id, files=len(files), problems=len(outcome.problems))
 
-    async def _inspect(self, dataset_id: str, files: Sequence[ReceivedFile]) -> dict[str, Problem]:
-        """The problems of single images, by path."""
-        found: dict[str, Problem] = {}
-        progress = _Progress(self._database, self._changes, dataset_id)
-
-        async def work(queue: Iterator[ReceivedFile]) -> None:
-            for file in queue:
-                if is_image_path(file.path):
-                    problem = await in_thread(
-                        self._threads, inspect_image, self._store, dataset_id, file, self._max_image_pixels
-                    )
-                    if problem is not None:
-                        found[file.path] = problem
-                await progress.advance()
-
-        queue = iter(files)  # shared: each worker takes the next file
-        workers = [asyncio.create_task(work(queue)) for _ in range(self._workers)]
+    async def _look(
+        self, dataset_id: str, wanted: Wanted, files: Sequence[ReceivedFile], progress: Progress
+    ) -> Concluded:
+        images = [file for file in files if is_image_path(file.path)]
+        assert self._work is not None, "the analyzer is not open"
+        folder = await in_thread(self._readers, self._work.new_folder)
         try:
-            await asyncio.gather(*workers)
+            inspector = Inspector(self._store, dataset_id, self._max_image_pixels, folder)
+            inspected = await inspect_images(self._threads, self._workers, inspector, images, progress)
+            source = StoredFiles(self._store, dataset_id, files, inspected.pictures, progress)
+            return await in_thread(
+                self._readers, conclude, self._store, dataset_id, wanted, files, inspected, source, folder
+            )
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-        return found
-
-    async def _record_ready(self, dataset: Dataset, files: Sequence[ReceivedFile], outcome: Outcome) -> None:
-        data = outcome.manifest(dataset.id, dataset.format, files).to_bytes()
-        await in_thread(self._threads, self._store.put, keys.manifest(dataset.id), data)
-
-        def record(session: Session) -> None:
-            datasets = DatasetRepository(session)
-            datasets.assign_splits(dataset.id, {path: (p.split, p.label) for path, p in outcome.places.items()})
-            datasets.replace_problems(dataset.id, _rows(outcome.problems))
-            changed = datasets.change_state(
-                dataset.id,
-                ("ANALYZING",),
-                "READY",
-                failure=None,
-                class_names=list(outcome.class_names),
-                class_distribution=outcome.distribution,
-                task_types=list(TASK_TYPES),
-                manifest_digest=digest(data),
-                analyzed_files=len(files),
-            )
-            if changed is None:
-                raise StateChanged("")
-
-        await self._database.write(record)
-
-    async def _record_failed(
-        self, dataset_id: str, failure: dict[str, object], problems: Sequence[Problem], analyzed_files: int
-    ) -> None:
-        def record(session: Session) -> None:
-            datasets = DatasetRepository(session)
-            datasets.replace_problems(dataset_id, _rows(problems))
-            changed = datasets.change_state(
-                dataset_id, ("ANALYZING",), "FAILED", failure=failure, analyzed_files=analyzed_files
-            )
-            if changed is None:
-                raise StateChanged("")
-
-        await self._database.write(record)
+            await in_thread(self._readers, shutil.rmtree, folder, ignore_errors=True)
 
     async def _give_up(self, dataset_id: str) -> None:
         """A bug of ours must not leave the dataset ANALYZING for ever."""
-        message = "The analysis failed inside VisionMesh; its log tells more under this dataset's id. Finalise again."
-        failure: dict[str, object] = {"reason": "INTERNAL", "message": message, "metadata": {"dataset_id": dataset_id}}
-        await self._record_failed(dataset_id, failure, (), 0)
+        await self._database.write(lambda session: record_given_up(session, dataset_id))
         self._changes.notify(dataset_id)
-
-
-class _Progress:
-    """Counts analysed files, and tells of it a few times a second."""
-
-    def __init__(self, database: Database, changes: Changes, dataset_id: str) -> None:
-        self._database = database
-        self._changes = changes
-        self._dataset_id = dataset_id
-        self._done = 0
-        self._told = time.monotonic()
-
-    async def advance(self) -> None:
-        """One more file is done."""
-        self._done += 1
-        if time.monotonic() - self._told < PROGRESS_SECONDS:
-            return
-        self._told, done = time.monotonic(), self._done
-        await self._database.write(
-            lambda session: DatasetRepository(session).update(self._dataset_id, analyzed_files=done)
-        )
-        self._changes.notify(self._dataset_id)
-
-
-def _rows(problems: Sequence[Problem]) -> list[DatasetProblem]:
-    return [
-        DatasetProblem(path=problem.path, kind=problem.kind, severity=problem.severity, message=problem.message)
-        for problem in problems
-    ]

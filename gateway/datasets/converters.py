@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from annotations.model import SPLITS
 from gateway.datasets.download import DownloadChunk
@@ -184,7 +185,8 @@ async def file_parts(
         if payload == "chunk":
             yield request.chunk
         elif payload == "header":
-            yield FileAnnouncement(request.header.path, request.header.size_bytes, request.header.sha256)
+            header = request.header
+            yield FileAnnouncement(header.path, header.size_bytes, header.sha256, unpack=header.unpack)
         elif payload is None:
             raise invalid_request([Violation("payload", "is empty; send a header or a chunk")])
         else:
@@ -197,7 +199,7 @@ def to_dataset(row: tables.Dataset) -> dataset_pb2.Dataset:
         id=row.id,
         name=row.name,
         description=row.description,
-        format=f"DATASET_FORMAT_{row.format}",
+        format=f"DATASET_FORMAT_{row.format or 'UNSPECIFIED'}",
         visibility=f"VISIBILITY_{row.visibility}",
         project_id=row.project_id,
         user_id=row.user_id,
@@ -219,7 +221,18 @@ def to_dataset(row: tables.Dataset) -> dataset_pb2.Dataset:
         val_fraction=row.val_fraction,
         split_seed=row.split_seed,
         import_source=row.import_source,
+        format_detected_from=row.format_detected_from,
+        object_count=row.object_count,
     )
+
+
+def to_statistics(found: Mapping[str, Any]) -> dataset_pb2.DatasetStatistics:
+    """What the analysis measured, from what its record keeps."""
+    given = dict(found)
+    objects = {
+        name: dataset_pb2.ObjectDistribution(objects=counts) for name, counts in given.pop("objects", {}).items()
+    }
+    return dataset_pb2.DatasetStatistics(**given, objects=objects)
 
 
 def to_watch_response(row: tables.Dataset) -> dataset_pb2.WatchDatasetResponse:

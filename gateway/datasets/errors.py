@@ -76,3 +76,13 @@ def file_exists(path: str) -> DomainError:
         "send only the rest.",
         metadata={"path": path},
     )
+
+
+def bad_archive(path: str, why: str, *, entry: str = "", limit: str = "") -> DomainError:
+    """The archive ``path`` cannot be unpacked; ``entry`` and ``limit`` are empty where none is concerned."""
+    allowed = f" The limit is {limit}." if limit else ""
+    return DomainError(
+        "BAD_ARCHIVE",
+        f"The archive {path!r} cannot be unpacked. {why}{allowed}",
+        metadata={"path": path, **({"entry": entry} if entry else {}), **({"limit": limit} if limit else {})},
+    )

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
+from gateway.datasets.archives.rules import ArchiveLimits
 from gateway.datasets.errors import file_exists
-from rpc.errors import invalid_request
+from rpc.errors import DomainError, invalid_request
 from visionmesh.errors import Violation
 
 
 @dataclass(frozen=True)
 class UploadLimits:
-    """How much one dataset may hold, and the largest single file in bytes."""
+    """How much one dataset and one archive may hold, the largest file, and whole files in memory on their way."""
 
     max_files: int = 1_000_000
     max_file_bytes: int = 256 << 20
     max_dataset_bytes: int = 1 << 40
+    memory_bytes: int = 16 << 20
+    archives: ArchiveLimits = field(default_factory=ArchiveLimits)
 
 
 class Inventory:
@@ -40,22 +43,25 @@ class Inventory:
         """
         if path in self._sizes:
             raise file_exists(path)
-        if objections := self.objections(path, size_bytes):
-            raise invalid_request([Violation(f"header.{field}", said) for field, said in objections])
+        for where, said, limit in self._objections(path, size_bytes):
+            raise _refused(where, said, limit)
         self._add(path, size_bytes)
 
+    def grow(self, path: str, size_bytes: int) -> None:
+        """A file of a claimed path turns out to be larger by so much. Raises INVALID_REQUEST beyond a limit."""
+        size = self._sizes[path] + size_bytes
+        for where, said, limit in self._size_objections(path, size, size_bytes):
+            raise _refused(where, said, limit)
+        self._sizes[path] = size
+        self._total += size_bytes
+
     def holds(self, path: str) -> bool:
-        """Whether the path is taken."""
+        """Whether a file has the path, stored or being stored."""
         return path in self._sizes
 
     def objections(self, path: str, size_bytes: int) -> list[tuple[str, str]]:
         """What speaks against a new file, as (``path`` or ``size_bytes``, words that name the file)."""
-        found = []
-        if wrong := self._path_objection(path):
-            found.append(("path", f"{path!r} {wrong}"))
-        if wrong := self._size_objection(size_bytes):
-            found.append(("size_bytes", f"of {path!r}: {wrong}"))
-        return found
+        return [(where, said) for where, said, _ in self._objections(path, size_bytes)]
 
     def release(self, path: str) -> None:
         """Give a claimed path back: its file did not arrive."""
@@ -75,15 +81,32 @@ class Inventory:
                 return f"lies in {folder!r}, which is a file of this dataset"
         return ""
 
-    def _size_objection(self, size_bytes: int) -> str:
+    def _objections(self, path: str, size_bytes: int) -> Iterator[tuple[str, str, str]]:
+        """Also with the limit that would be passed, empty where none is."""
+        if wrong := self._path_objection(path):
+            yield "path", f"{path!r} {wrong}", ""
+        most = self._limits.max_files
+        if len(self._sizes) >= most:
+            said = f"of {path!r}: the dataset holds {most} files, as many as are allowed"
+            yield "path", said, f"max_dataset_files {most}"
+        yield from self._size_objections(path, size_bytes, size_bytes)
+
+    def _size_objections(self, path: str, size_bytes: int, more_bytes: int) -> Iterator[tuple[str, str, str]]:
+        """Against a file of this size, which adds so much to the dataset."""
         limits = self._limits
         if size_bytes > limits.max_file_bytes:
-            return f"{size_bytes} bytes; a file may have at most {limits.max_file_bytes}"
-        if len(self._sizes) >= limits.max_files:
-            return f"the dataset holds {limits.max_files} files, as many as are allowed"
-        if self._total + size_bytes > limits.max_dataset_bytes:
-            return f"the dataset would pass the {limits.max_dataset_bytes} bytes that are allowed"
-        return ""
+            said = f"of {path!r}: {size_bytes} bytes; a file may have at most {limits.max_file_bytes}"
+            yield "size_bytes", said, f"max_file_bytes {limits.max_file_bytes}"
+        elif self._total + more_bytes > limits.max_dataset_bytes:
+            said = f"of {path!r}: the dataset would pass the {limits.max_dataset_bytes} bytes that are allowed"
+            yield "size_bytes", said, f"max_dataset_bytes {limits.max_dataset_bytes}"
+
+
+def _refused(where: str, said: str, limit: str) -> DomainError:
+    error = invalid_request([Violation(f"header.{where}", said)])
+    if limit:
+        error.metadata["limit"] = limit
+    return error
 
 
 def _above(path: str) -> list[str]:

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import structlog
 from google.protobuf.message import Message
@@ -78,8 +80,10 @@ class DatasetService:
         max_message_bytes: int = 32 << 20,
         upload_url_seconds: int = 3600,
         import_rules: ImportRules | None = None,
+        work_folder: Path | None = None,
     ) -> None:
-        """``analysis_threads`` 0: one for each core, at most 4."""
+        """``analysis_threads`` 0: one for each core, at most 4. ``work_folder`` unset: the system's for temporary
+        files."""
         self._database = database
         self._store = store
         self._abandoned_after = timedelta(hours=abandoned_upload_hours)
@@ -95,12 +99,13 @@ class DatasetService:
         self._preparation = UploadPreparation(*parts, self._threads, limits, upload_url_seconds)
         threads = analysis_threads or min(4, os.cpu_count() or 1)
         arrivals = Arrivals(*parts, self._threads, limits)
-        self._analyzer = Analyzer(*parts, arrivals, max_image_pixels=max_image_pixels, threads=threads)
+        self._analyzer = Analyzer(*parts, arrivals, work_folder, max_image_pixels=max_image_pixels, threads=threads)
         self._imports = Imports(*parts, import_rules or ImportRules(), limits, self._threads, self._analyzer.start)
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take up what a gateway that was killed left, before serving: ``recover``, then sweep now and then."""
+        await self._analyzer.open()
         await self.recover()
         self._sweeper = asyncio.create_task(self._sweep_for_ever())
 
@@ -182,6 +187,14 @@ class DatasetService:
     async def get(self, user_id: str, dataset_id: str) -> Dataset:
         """A dataset that the user may see. Raises DATASET_NOT_FOUND."""
         return await self._database.read(lambda session: _visible(session, user_id, dataset_id))
+
+    async def get_with_statistics(self, user_id: str, dataset_id: str) -> tuple[Dataset, dict[str, Any] | None]:
+        """A dataset that the user may see, and what its analysis measured. Raises DATASET_NOT_FOUND."""
+
+        def work(session: Session) -> tuple[Dataset, dict[str, Any] | None]:
+            return _visible(session, user_id, dataset_id), DatasetRepository(session).statistics(dataset_id)
+
+        return await self._database.read(work)
 
     async def list(self, user_id: str, filters: DatasetFilter, page: PageRequest) -> Page[Dataset]:
         """The datasets that the user may see, newest first. Raises INVALID_REQUEST."""

@@ -81,8 +81,12 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
     async def GetDataset(
         self, request: dataset_pb2.GetDatasetRequest, context: Context
     ) -> dataset_pb2.GetDatasetResponse:
-        dataset = await self._service.get(caller().user_id, converters.required_id(request.dataset_id))
-        return dataset_pb2.GetDatasetResponse(dataset=converters.to_dataset(dataset))
+        found = await self._service.get_with_statistics(caller().user_id, converters.required_id(request.dataset_id))
+        dataset, statistics = found
+        return dataset_pb2.GetDatasetResponse(
+            dataset=converters.to_dataset(dataset),
+            statistics=None if statistics is None else converters.to_statistics(statistics),
+        )
 
     async def ListDatasets(
         self, request: dataset_pb2.ListDatasetsRequest, context: Context

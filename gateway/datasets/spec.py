@@ -9,8 +9,7 @@ from visionmesh.errors import Violation
 
 DEFAULT_PROJECT = "default"
 DEFAULT_VAL_FRACTION = 0.2
-SERVED_FORMATS = ("DICE", "IMAGE_FOLDER")
-KNOWN_FORMATS = (*SERVED_FORMATS, "YOLO", "COCO", "VOC")
+FORMATS = ("DICE", "IMAGE_FOLDER", "YOLO", "COCO", "VOC")
 VISIBILITIES = ("PRIVATE", "PROJECT", "PUBLIC")
 MAX_NAME = 200
 MAX_DESCRIPTION = 10_000
@@ -22,7 +21,10 @@ MAX_REQUEST_ID = 200
 
 @dataclass(frozen=True)
 class NewDataset:
-    """A new dataset; enums by their short names, a number for one that is not known, empty for unspecified."""
+    """A new dataset; enums by their short names, a number for one that is not known, empty for unspecified.
+
+    An empty ``format`` is to be detected.
+    """
 
     name: str
     description: str
@@ -41,7 +43,9 @@ class NewDataset:
             *text_violations(f"{prefix}.project_id", self.project_id, MAX_PROJECT),
             *tags_violations(f"{prefix}.tags", self.tags),
         ]
-        if wrong := _format_objection(self.format):
+        if self.format and self.format not in FORMATS:
+            known = ", ".join(f"DATASET_FORMAT_{name}" for name in FORMATS)
+            wrong = f"{self.format} is no known format; use one of {known}, or none: it is detected then"
             found.append(Violation(f"{prefix}.format", wrong))
         if self.visibility not in VISIBILITIES:
             found.append(Violation(f"{prefix}.visibility", f"is not known; use one of {', '.join(VISIBILITIES)}"))
@@ -71,14 +75,3 @@ def tags_violations(field: str, tags: Sequence[str]) -> list[Violation]:
     for place, tag in enumerate(tags):
         found += text_violations(f"{field}[{place}]", tag, MAX_TAG, required=True)
     return found
-
-
-def _format_objection(format: str) -> str:
-    served = " or ".join(f"DATASET_FORMAT_{name}" for name in SERVED_FORMATS)
-    if not format:
-        return f"is required: {served}"
-    if format not in KNOWN_FORMATS:
-        return f"{format} is no known format; use {served}"
-    if format not in SERVED_FORMATS:
-        return f"DATASET_FORMAT_{format} is not served yet; use {served}"
-    return ""

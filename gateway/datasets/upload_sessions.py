@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing, asynccontextmanager
 
@@ -13,9 +13,12 @@ from gateway.datasets.changes import Changes
 from gateway.datasets.errors import dataset_not_found, file_exists, invalid_transition
 from gateway.datasets.files import Part, ReceivedFile
 from gateway.datasets.inventory import Inventory, UploadLimits
+from gateway.datasets.memory import MemoryBudget
 from gateway.datasets.ownership import CLOSED_ADVICE, open_dataset
 from gateway.datasets.records import delete_objects, new_record
+from gateway.datasets.small_files import SmallFiles
 from gateway.datasets.spec import NewDataset
+from gateway.datasets.storing import FileStorer
 from gateway.datasets.uploads import FileReceiver
 from gateway.datasets.waiting import in_thread, run_to_end
 from storage.database.datasets import DatasetRepository
@@ -37,6 +40,8 @@ class UploadSessions:
         self._changes = changes
         self._threads = threads
         self._limits = limits
+        self._small = SmallFiles(store, threads)
+        self._memory = MemoryBudget(limits.memory_bytes)
         self._opening = asyncio.Lock()
         self._open: dict[str, tuple[Inventory, int]] = {}  # with the number of streams that share it
 
@@ -54,7 +59,7 @@ class UploadSessions:
             await self._record_files(dataset_id, files)
 
         async with self._inventory(dataset_id) as inventory:
-            receiver = FileReceiver(self._store, self._threads, dataset_id, inventory, keep)
+            receiver = self._receiver(dataset_id, inventory, keep, lambda path: self._recorded(dataset_id, path))
             async with aclosing(receiver.receive(parts)) as files:
                 try:
                     async for file in files:
@@ -70,22 +75,40 @@ class UploadSessions:
     async def upload_dataset(self, user_id: str, new: NewDataset, parts: AsyncIterator[Part]) -> Dataset:
         """Receive all files, then record dataset and files at once, ANALYZING; on any failure nothing stays."""
         dataset_id = new_id("ds")
-        received: list[ReceivedFile] = []
+        received: dict[str, ReceivedFile] = {}
 
         async def keep(files: Sequence[ReceivedFile]) -> None:
-            received.extend(files)
+            received.update((file.path, file) for file in files)
 
-        receiver = FileReceiver(self._store, self._threads, dataset_id, Inventory(self._limits), keep)
+        async def recorded(path: str) -> ReceivedFile | None:
+            return received.get(path)
+
+        receiver = self._receiver(dataset_id, Inventory(self._limits), keep, recorded)
         try:
             async with aclosing(receiver.receive(parts)) as files:
                 async for _ in files:
                     pass
+            rows = _rows(dataset_id, received.values())
             return await run_to_end(
-                self._database.write(lambda session: _record_all(session, user_id, dataset_id, new, received))
+                self._database.write(lambda session: _record_all(session, user_id, dataset_id, new, rows))
             )
         except BaseException:
             await run_to_end(self._forget(dataset_id))
             raise
+
+    def _receiver(
+        self,
+        dataset_id: str,
+        inventory: Inventory,
+        keep: Callable[[Sequence[ReceivedFile]], Awaitable[None]],
+        recorded: Callable[[str], Awaitable[ReceivedFile | None]],
+    ) -> FileReceiver:
+        storer = FileStorer(self._store, self._threads, self._small, dataset_id, inventory, self._memory, recorded)
+        return FileReceiver(storer, self._memory, self._limits.archives, keep)
+
+    async def _recorded(self, dataset_id: str, path: str) -> ReceivedFile | None:
+        file = await self._database.read(lambda session: DatasetRepository(session).file(dataset_id, path))
+        return ReceivedFile(file.path, file.size_bytes, file.sha256) if file is not None else None
 
     async def _check_open(self, user_id: str, dataset_id: str) -> None:
         await self._database.read(lambda session: open_dataset(session, user_id, dataset_id))
@@ -120,17 +143,17 @@ class UploadSessions:
 
 
 def _record_all(
-    session: Session, user_id: str, dataset_id: str, new: NewDataset, files: Sequence[ReceivedFile]
+    session: Session, user_id: str, dataset_id: str, new: NewDataset, files: Sequence[DatasetFile]
 ) -> Dataset:
     datasets = DatasetRepository(session)
     datasets.add(new_record(dataset_id, user_id, new))
-    datasets.add_files(dataset_id, _rows(dataset_id, files))
+    datasets.add_files(dataset_id, files)
     dataset = datasets.change_state(dataset_id, ("UPLOADING",), "ANALYZING")
     assert dataset is not None  # made above, in this transaction
     return dataset
 
 
-def _rows(dataset_id: str, files: Sequence[ReceivedFile]) -> list[DatasetFile]:
+def _rows(dataset_id: str, files: Iterable[ReceivedFile]) -> list[DatasetFile]:
     return [
         DatasetFile(dataset_id=dataset_id, path=file.path, size_bytes=file.size_bytes, sha256=file.sha256)
         for file in files

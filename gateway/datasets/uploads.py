@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
-from concurrent.futures import Executor
 from contextlib import aclosing
 
+from gateway.datasets.archives.rules import ArchiveLimits
+from gateway.datasets.archives.unpacking import unpacked
 from gateway.datasets.errors import file_mismatch
-from gateway.datasets.files import FileAnnouncement, Part, ReceivedFile
-from gateway.datasets.incoming import IncomingFile, checked
-from gateway.datasets.inventory import Inventory
-from gateway.datasets.waiting import in_thread, run_to_end
+from gateway.datasets.files import END_OF_FILE, FileAnnouncement, Part, ReceivedFile
+from gateway.datasets.incoming import Incoming
+from gateway.datasets.memory import MemoryBudget
+from gateway.datasets.storing import FileStorer, StoredFile
+from gateway.datasets.waiting import run_to_end
 from rpc.errors import invalid_request
 from storage.database.errors import FileExists
-from storage.objects import keys
-from storage.objects.store import ObjectStore
 from visionmesh.errors import Violation
 
 # Files of one stream that may be on their way from memory to the disk: a sync takes longer than a small file.
 FILES_IN_FLIGHT = 16
 
-Storing = asyncio.Task[ReceivedFile]
+Storing = asyncio.Task[StoredFile]
 
 
 class FileReceiver:
@@ -35,17 +35,16 @@ class FileReceiver:
 
     def __init__(
         self,
-        store: ObjectStore,
-        threads: Executor,
-        dataset_id: str,
-        inventory: Inventory,
+        storer: FileStorer,
+        memory: MemoryBudget,
+        archive_limits: ArchiveLimits,
         keep: Callable[[Sequence[ReceivedFile]], Awaitable[None]],
     ) -> None:
-        self._store = store
-        self._threads = threads
-        self._dataset_id = dataset_id
-        self._inventory = inventory
+        self._storer = storer
+        self._memory = memory
+        self._archive_limits = archive_limits
         self._keep = keep
+        self._on_its_way: dict[str, Storing] = {}
 
     async def receive(self, parts: AsyncIterator[Part]) -> AsyncGenerator[ReceivedFile, None]:
         """Yield each file when it is stored and kept, in the order of the stream; one that is not whole leaves nothing.
@@ -82,49 +81,50 @@ class FileReceiver:
         self, parts: AsyncIterator[Part], slots: asyncio.Semaphore, queue: asyncio.Queue[Storing | None]
     ) -> None:
         """Put the storing of each file into ``queue`` when its last byte is there, and None at the end."""
-        current: IncomingFile | None = None
+        current: Incoming | None = None
         last: FileAnnouncement | None = None
         try:
-            async for part in parts:
-                if isinstance(part, FileAnnouncement):
-                    if current is not None:
-                        raise current.cut_short("the next file began before this one was complete")
-                    current, last = self._begin(part), part
-                elif current is not None:
-                    await current.take(part)
-                elif part:
-                    raise _stray_chunk(last, part)
-                if current is not None and current.complete:
-                    await slots.acquire()
-                    queue.put_nowait(asyncio.create_task(self._store_whole(current)))
-                    current = None
+            async with aclosing(unpacked(parts, self._archive_limits)) as files:
+                async for part in files:
+                    if isinstance(part, FileAnnouncement):
+                        if current is not None:
+                            raise current.cut_short("the next file began before this one was complete")
+                        current, last = self._storer.begin(part, self._sent_before), part
+                    elif isinstance(part, bytes):
+                        if current is not None:
+                            self._storer.grow(current, len(part))
+                            await current.take(part)
+                        elif part:
+                            raise _stray_chunk(last, part)
+                    if current is not None and last is not None and _is_whole(current, last, part):
+                        await slots.acquire()
+                        self._start_storing(current, await self._memory.take(current.held_bytes), queue)
+                        current = None
             if current is not None:
                 raise current.cut_short("the stream ended in the middle of the file")
         finally:
             if current is not None:
-                await run_to_end(self._drop(current))
+                await run_to_end(self._storer.drop(current))
             queue.put_nowait(None)
 
-    def _begin(self, announced: FileAnnouncement) -> IncomingFile:
-        file = checked(announced)
-        self._inventory.claim(file.path, file.size_bytes)
-        return IncomingFile(self._store, self._threads, keys.dataset_file(self._dataset_id, file.path), file)
+    def _start_storing(self, incoming: Incoming, size_bytes: int, queue: asyncio.Queue[Storing | None]) -> None:
+        storing = asyncio.create_task(self._storer.store_whole(incoming, size_bytes))
+        self._on_its_way.setdefault(incoming.path, storing)
+        queue.put_nowait(storing)
 
-    async def _store_whole(self, incoming: IncomingFile) -> ReceivedFile:
-        """Verify and store; on any failure the path is free again and no object stays."""
-        try:
-            info = await incoming.commit()
-        except BaseException:
-            await self._drop(incoming)
-            raise
-        return ReceivedFile(incoming.announced.path, info.size_bytes, info.sha256)
+    def _sent_before(self, path: str) -> Awaitable[ReceivedFile] | None:
+        storing = self._on_its_way.get(path)
+        if storing is None:
+            return None
 
-    async def _drop(self, incoming: IncomingFile) -> None:
-        self._inventory.release(incoming.announced.path)
-        await incoming.abort()
+        async def file() -> ReceivedFile:
+            # Not with that storing when this wait is cancelled.
+            return (await asyncio.shield(storing)).file
+
+        return file()
 
     async def _keep_all(
-        self, files: Sequence[ReceivedFile], unkept: deque[Storing]
+        self, files: Sequence[StoredFile], unkept: deque[Storing]
     ) -> AsyncGenerator[Sequence[ReceivedFile], None]:
         """Keep the files and yield them: all at once, or one by one where one of them turns out to be there already."""
         groups = deque([files] if files else [])
@@ -137,19 +137,23 @@ class FileReceiver:
                     raise
                 groups.extend([file] for file in group)
             else:
-                yield group
+                yield [stored.file for stored in group]
 
-    async def _keep_group(self, group: Sequence[ReceivedFile], unkept: deque[Storing]) -> None:
+    async def _keep_group(self, group: Sequence[StoredFile], unkept: deque[Storing]) -> None:
+        new = [stored.file for stored in group if not stored.repeated]
         try:
-            await self._keep(group)
-        except FileExists as error:
+            if new:
+                await self._keep(new)
+        except FileExists:
             if len(group) == 1:
                 # Another gateway recorded the path meanwhile: the object is its record's.
                 unkept.popleft()
-                self._inventory.release(error.path)
+                self._storer.release(group[0])
             raise
-        for _ in group:
-            unkept.popleft()
+        for stored in group:
+            storing = unkept.popleft()
+            if self._on_its_way.get(stored.file.path) is storing:
+                del self._on_its_way[stored.file.path]
 
     async def _drop_unkept(
         self, reader: asyncio.Task[None], queue: asyncio.Queue[Storing | None], unkept: Iterable[Storing]
@@ -162,9 +166,8 @@ class FileReceiver:
 
     async def _forget(self, storing: Storing) -> None:
         [outcome] = await asyncio.gather(storing, return_exceptions=True)
-        if isinstance(outcome, ReceivedFile):
-            await in_thread(self._threads, self._store.delete, keys.dataset_file(self._dataset_id, outcome.path))
-            self._inventory.release(outcome.path)
+        if isinstance(outcome, StoredFile):
+            await self._storer.forget(outcome)
 
 
 def _rest(queue: asyncio.Queue[Storing | None]) -> list[Storing | None]:
@@ -172,9 +175,9 @@ def _rest(queue: asyncio.Queue[Storing | None]) -> list[Storing | None]:
     return [queue.get_nowait() for _ in range(queue.qsize())]
 
 
-async def _in_order(tasks: Collection[Storing]) -> tuple[list[ReceivedFile], BaseException | None]:
+async def _in_order(tasks: Collection[Storing]) -> tuple[list[StoredFile], BaseException | None]:
     """The files stored up to the first that could not be, and why it could not."""
-    stored: list[ReceivedFile] = []
+    stored: list[StoredFile] = []
     if tasks:
         # Unlike gather, it leaves the tasks alone when this call is cancelled.
         await asyncio.wait(tasks)
@@ -183,6 +186,11 @@ async def _in_order(tasks: Collection[Storing]) -> tuple[list[ReceivedFile], Bas
             return stored, wrong
         stored.append(task.result())
     return stored, None
+
+
+def _is_whole(incoming: Incoming, announced: FileAnnouncement, part: Part) -> bool:
+    """Whether the file is all there with this part: what an archive holds says where it ends."""
+    return part is END_OF_FILE if announced.archive else incoming.complete
 
 
 def _stray_chunk(last: FileAnnouncement | None, chunk: bytes) -> Exception:

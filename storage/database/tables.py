@@ -106,7 +106,8 @@ class Dataset(Base):
     project_id: Mapped[str] = mapped_column(String(200), index=True)
     name: Mapped[str] = mapped_column(String(200))
     description: Mapped[str] = mapped_column(default="")
-    format: Mapped[str] = mapped_column(String(40))
+    format: Mapped[str] = mapped_column(String(40))  # empty until it is detected
+    format_detected_from: Mapped[str] = mapped_column(String(1000), default="")
     visibility: Mapped[str] = mapped_column(String(20), default="PRIVATE")
     tags: Mapped[list[Any]] = mapped_column(default=list)
     state: Mapped[str] = mapped_column(String(20), index=True)
@@ -118,6 +119,9 @@ class Dataset(Base):
     class_names: Mapped[list[Any]] = mapped_column(default=list)
     class_distribution: Mapped[dict[str, Any]] = mapped_column(default=dict)  # split -> class -> images
     task_types: Mapped[list[Any]] = mapped_column(default=list)
+    object_count: Mapped[int] = mapped_column(default=0)
+    # As DatasetStatistics of the contract; only for those who ask for it by ``DatasetRepository.statistics``.
+    statistics: Mapped[dict[str, Any] | None] = mapped_column(default=None, deferred=True)
     manifest_digest: Mapped[str] = mapped_column(String(64), default="")
     analyzed_files: Mapped[int] = mapped_column(default=0)
     import_source: Mapped[str] = mapped_column(String(2048), default="")

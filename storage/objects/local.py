@@ -10,17 +10,18 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, MutableSequence, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 from storage.objects.digest import sha256_file
 from storage.objects.disk import sync_path
-from storage.objects.errors import InvalidKey, ObjectNotFound, PresigningUnsupported, StoreUnavailable
+from storage.objects.errors import InvalidKey, ObjectNotFound, ObjectStoreError, PresigningUnsupported, StoreUnavailable
 from storage.objects.local_writer import LocalObjectWriter
 from storage.objects.saving import save_verified
-from storage.objects.store import DEFAULT_CHUNK_BYTES, ObjectInfo, PresignedPut
+from storage.objects.store import DEFAULT_CHUNK_BYTES, NewObject, ObjectInfo, PresignedPut
 from storage.objects.validity import key_objection
 
 INCOMING = ".incoming"
@@ -33,6 +34,8 @@ _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
 
 class LocalObjectStore:
     """An ``ObjectStore`` in a folder, made when it does not exist. Raises StoreUnavailable when it cannot be used."""
+
+    objects_together = 32
 
     def __init__(self, root: Path) -> None:
         try:
@@ -54,6 +57,28 @@ class LocalObjectStore:
         with self.writer(key) as writer:
             writer.write(data)
             return writer.commit()
+
+    def put_many(self, objects: Sequence[NewObject]) -> list[ObjectInfo | ObjectStoreError]:
+        """Store small objects, whose folders are synced once for all of them; see ``ObjectStore.put_many``."""
+        outcomes: list[ObjectInfo | ObjectStoreError] = []
+        placed: list[Path] = []
+        for item in objects:
+            try:
+                temporary = self._incoming / uuid4().hex
+                place = partial(self._place_one, temporary, item.key, placed)
+                with LocalObjectWriter(item.key, temporary, place, len(item.data), item.sha256 or None) as writer:
+                    writer.write(item.data)
+                    outcomes.append(writer.commit())
+            except ObjectStoreError as error:
+                outcomes.append(error)
+        try:
+            with self._translated("objects"):
+                self._sync_folders(placed)
+        except ObjectStoreError as error:
+            for path in placed:
+                path.unlink(missing_ok=True)
+            return [error if isinstance(outcome, ObjectInfo) else outcome for outcome in outcomes]
+        return outcomes
 
     def put_file(self, key: str, path: Path, *, sha256: str) -> ObjectInfo:
         """Store a local file; see ``ObjectStore.put_file``. Raises OSError when the file cannot be read."""
@@ -182,6 +207,13 @@ class LocalObjectStore:
         return path
 
     def _place(self, temporary: Path, key: str) -> None:
+        self._sync_folders([self._move(temporary, key)])
+
+    def _place_one(self, temporary: Path, key: str, placed: MutableSequence[Path]) -> None:
+        placed.append(self._move(temporary, key))
+
+    def _move(self, temporary: Path, key: str) -> Path:
+        """Move a temporary file to where its key says, which is given; durable it is when its folders are synced."""
         path = self._path(key)
         for _ in range(_PLACE_ATTEMPTS):
             try:
@@ -200,9 +232,16 @@ class LocalObjectStore:
                     raise StoreUnavailable(f"the bytes of {key!r} were removed before they were committed") from error
         else:
             raise StoreUnavailable(f"the folder of {key!r} kept being removed")
-        # All folders up to the root, whoever made them: the object is durable only when they are. One that is gone
-        # was removed with the object, by a deletion that came after.
-        for folder in path.relative_to(self._root).parents:
+        return path
+
+    def _sync_folders(self, paths: Iterable[Path]) -> None:
+        """Make durable that these files have their names.
+
+        All folders up to the root, whoever made them: an object is durable only when they are. One that is gone was
+        removed with the object, by a deletion that came after.
+        """
+        folders = {folder for path in paths for folder in path.relative_to(self._root).parents}
+        for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
             with suppress(FileNotFoundError):
                 sync_path(self._root / folder)
 

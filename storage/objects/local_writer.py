@@ -45,19 +45,27 @@ class LocalObjectWriter:
 
     def commit(self) -> ObjectInfo:
         """Verify, sync and move into place. Raises ObjectMismatch, InvalidKey, StoreUnavailable."""
-        if self._file.closed:
-            raise ValueError(f"the writer of {self._key!r} is closed")
-        info = ObjectInfo(self._key, self._size, self._digest.hexdigest())
         try:
-            self._verify(info)
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
+            info = self.seal()
             self._place()
         except OSError as error:
             raise StoreUnavailable(f"cannot write {self._key!r}: {error}") from error
         finally:
             self.abort()  # after a success there is nothing left to drop
+        return info
+
+    def seal(self) -> ObjectInfo:
+        """Verify and sync: the temporary file is whole and durable. Raises ObjectMismatch, StoreUnavailable."""
+        if self._file.closed:
+            raise ValueError(f"the writer of {self._key!r} is closed")
+        info = ObjectInfo(self._key, self._size, self._digest.hexdigest())
+        self._verify(info)
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        except OSError as error:
+            raise StoreUnavailable(f"cannot write {self._key!r}: {error}") from error
         return info
 
     def abort(self) -> None:

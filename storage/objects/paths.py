@@ -7,6 +7,7 @@ import unicodedata
 
 MAX_PATH_BYTES = 1024
 MAX_PART_BYTES = 255
+SHOWN_CHARACTERS = 200
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -22,7 +23,9 @@ class InvalidPath(ValueError):
         self.why = why
 
     def __str__(self) -> str:
-        return f"path {self.path!r} {self.why}"
+        # A path that is far too long must not push out of sight what is wrong with it.
+        shown = self.path if len(self.path) <= SHOWN_CHARACTERS else f"{self.path[:SHOWN_CHARACTERS]}…"
+        return f"path {shown!r} {self.why}"
 
 
 def normalize(path: str) -> str:

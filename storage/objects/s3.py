@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from storage.objects.digest import sha256_file
-from storage.objects.errors import InvalidKey, ObjectNotFound, StoreUnavailable
+from storage.objects.errors import InvalidKey, ObjectNotFound, ObjectStoreError, StoreUnavailable
 from storage.objects.s3_calls import S3Calls, is_outage
 from storage.objects.s3_client import s3_client
 from storage.objects.s3_errors import translated
@@ -20,11 +21,13 @@ from storage.objects.s3_reader import S3Reader
 from storage.objects.s3_settings import S3Settings
 from storage.objects.s3_writer import DIGEST_METADATA, S3ObjectWriter
 from storage.objects.saving import save_verified
-from storage.objects.store import DEFAULT_CHUNK_BYTES, ObjectInfo, PresignedPut
+from storage.objects.store import DEFAULT_CHUNK_BYTES, NewObject, ObjectInfo, PresignedPut
 from storage.objects.validity import key_objection
 
 LEFTOVER_SECONDS = 24 * 3600
 MAX_NAME_BYTES = 1024
+# Parts of all objects on their way in, in memory; one part may always be.
+PARTS_BYTES = 48 << 20
 _DELETED_AT_ONCE = 1000
 
 
@@ -34,12 +37,16 @@ class S3ObjectStore:
     Raises StoreUnavailable when the bucket cannot be used. Bytes are verified here: servers differ in what they check.
     """
 
+    objects_together = 1
+
     def __init__(self, bucket: str, prefix: str, settings: S3Settings) -> None:
         """``prefix`` is empty or ends in ``/``."""
         self._bucket = bucket
         self._prefix = prefix
         self._settings = settings
         self._threads = ThreadPoolExecutor(settings.s3_transfers, thread_name_prefix="s3")
+        slots = min(settings.s3_transfers, PARTS_BYTES // settings.s3_part_bytes)
+        self._slots = BoundedSemaphore(max(slots, 1))
         self._client = s3_client(settings)
         self._signer = self._client
         if settings.s3_public_endpoint_url is not None:
@@ -58,6 +65,7 @@ class S3ObjectStore:
             sha256,
             part_bytes=settings.s3_part_bytes,
             transfers=settings.s3_transfers,
+            slots=self._slots,
         )
 
     def put(self, key: str, data: bytes) -> ObjectInfo:
@@ -65,6 +73,10 @@ class S3ObjectStore:
         with self.writer(key, size_bytes=len(data)) as writer:
             writer.write(data)
             return writer.commit()
+
+    def put_many(self, objects: Sequence[NewObject]) -> list[ObjectInfo | ObjectStoreError]:
+        """Store small objects, one after the other; see ``ObjectStore.put_many``."""
+        return [self._put_one(item) for item in objects]
 
     def put_file(self, key: str, path: Path, *, sha256: str) -> ObjectInfo:
         """Store a local file; see ``ObjectStore.put_file``. Raises OSError when the file cannot be read."""
@@ -177,6 +189,14 @@ class S3ObjectStore:
                         )
                         swept += 1
         return swept
+
+    def _put_one(self, item: NewObject) -> ObjectInfo | ObjectStoreError:
+        try:
+            with self.writer(item.key, size_bytes=len(item.data), sha256=item.sha256 or None) as writer:
+                writer.write(item.data)
+                return writer.commit()
+        except ObjectStoreError as error:
+            return error
 
     def _reader(self, key: str) -> S3Reader:
         return S3Reader(self._calls, key, self._name(key), self._settings.s3_attempts)

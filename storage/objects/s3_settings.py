@@ -37,7 +37,7 @@ class S3Settings(BaseSettings):
         le=512 * _MIB,
         description="Larger objects go in equal parts of this size, each held in memory, in bytes.",
     )
-    s3_transfers: int = Field(8, ge=1, le=64, description="Parts of one object on their way at once.")
+    s3_transfers: int = Field(8, ge=1, le=64, description="Parts of large objects on their way at once.")
     s3_connections: int = Field(
         64,
         ge=1,

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections import deque
 from concurrent.futures import Executor, Future, wait
+from threading import BoundedSemaphore
 from types import TracebackType
 from typing import Any, Self
 
@@ -35,8 +36,10 @@ class S3ObjectWriter:
         *,
         part_bytes: int,
         transfers: int,
+        slots: BoundedSemaphore,
     ) -> None:
-        """``where`` is the key, and what the key is called in the bucket."""
+        """``where`` is the key, and what the key is called in the bucket. ``slots`` bounds the parts of all writers
+        in memory."""
         self._calls = calls
         self._threads = threads
         self._key, self._name = where
@@ -45,6 +48,7 @@ class S3ObjectWriter:
         # All parts but the last have the same size, as R2 demands.
         self._part_bytes = max(part_bytes, -(-(size_bytes or 0) // MAX_PARTS))
         self._transfers = transfers
+        self._slots = slots
         self._size = 0
         self._digest = hashlib.sha256()
         self._buffer = bytearray()
@@ -123,11 +127,18 @@ class S3ObjectWriter:
             metadata = {DIGEST_METADATA: self._expected_sha256} if self._expected_sha256 else {}
             begun = self._calls("create_multipart_upload", self._key, Key=self._name, Metadata=metadata)
             self._upload_id = begun["UploadId"]
-        body = bytes(memoryview(self._buffer)[:size])
-        del self._buffer[:size]
         while len(self._under_way) >= self._transfers:
             self._under_way.popleft().result()
-        part = self._threads.submit(self._upload_part, len(self._parts) + 1, body)
+        self._slots.acquire()
+        body = bytes(memoryview(self._buffer)[:size])
+        del self._buffer[:size]
+        try:
+            part = self._threads.submit(self._upload_part, len(self._parts) + 1, body)
+        except BaseException:
+            self._slots.release()
+            raise
+        # Also when it is cancelled before it begins.
+        part.add_done_callback(lambda _: self._slots.release())
         self._parts.append(part)
         self._under_way.append(part)
 

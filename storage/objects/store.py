@@ -7,11 +7,13 @@ one. Keys are ``/``-separated and made by the server (``storage.objects.keys``);
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
+
+from storage.objects.errors import ObjectStoreError
 
 DEFAULT_CHUNK_BYTES = 1 << 20
 
@@ -31,6 +33,15 @@ class PresignedPut:
 
     url: str
     headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class NewObject:
+    """A small object to store; ``sha256`` (lowercase hexadecimal) is verified where it is not empty."""
+
+    key: str
+    data: bytes
+    sha256: str = ""
 
 
 class ObjectWriter(Protocol):
@@ -59,7 +70,13 @@ class ObjectWriter(Protocol):
 
 
 class ObjectStore(Protocol):
-    """Bytes by key."""
+    """Bytes by key.
+
+    ``objects_together`` is how many small objects should go into one ``put_many``: several where they share the cost of
+    becoming durable, one where each is a request of its own.
+    """
+
+    objects_together: int
 
     def writer(self, key: str, *, size_bytes: int | None = None, sha256: str | None = None) -> ObjectWriter:
         """Begin an object; ``commit`` verifies size and SHA-256 (lowercase hexadecimal) where they are given."""
@@ -67,6 +84,13 @@ class ObjectStore(Protocol):
 
     def put(self, key: str, data: bytes) -> ObjectInfo:
         """Store bytes, durable on return."""
+        ...
+
+    def put_many(self, objects: Sequence[NewObject]) -> list[ObjectInfo | ObjectStoreError]:
+        """Store small objects of different keys, durable on return; gives for each what it is or why it is not there.
+
+        An object that failed leaves nothing behind, and the others alone.
+        """
         ...
 
     def put_file(self, key: str, path: Path, *, sha256: str) -> ObjectInfo:

@@ -26,7 +26,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     ("name", "sides"),
     [
         ("unary_rate", {"bare handler", "gateway"}),
-        ("upload", {"copying, synced", "copying", "gateway", "boto3"}),
+        ("analysis", {"bare loop", "gateway"}),
+        ("upload", {"copying, synced", "copying", "boto3 to S3", "gateway to a folder", "gateway to S3"}),
         ("fetch", {"boto3, one by one", "trainer"}),
     ],
 )

@@ -24,12 +24,16 @@ UploadRequest: TypeAlias = dataset_pb2.UploadFilesRequest | dataset_pb2.UploadDa
 
 @dataclass
 class Datasets(dataset_service_pb2_grpc.DatasetServiceServicer):
-    """Keeps datasets and the bytes of their files. ``break_after`` breaks the next upload after so many files."""
+    """Keeps datasets and the bytes of their files. ``break_after`` breaks the next upload after so many files,
+    ``broken`` every one; ``unpacked`` are the archives that came to be unpacked (and are kept as they are)."""
 
     datasets: dict[str, dataset_pb2.Dataset] = field(default_factory=dict)
     specs: dict[str, dataset_pb2.DatasetSpec] = field(default_factory=dict)
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    statistics: dict[str, dataset_pb2.DatasetStatistics] = field(default_factory=dict)
     break_after: int | None = None
+    broken: bool = False
+    unpacked: list[str] = field(default_factory=list)
     uploads: int = 0
     broken_image: bool = False
     archive: bytes | None = None
@@ -82,13 +86,15 @@ class Datasets(dataset_service_pb2_grpc.DatasetServiceServicer):
         first = next(request_iterator)
         stored = self.files[self._find(first.dataset_id, context).id]
         for acknowledged, (path, content, header) in enumerate(_files(request_iterator)):
-            if acknowledged == self.break_after:
+            if acknowledged == self.break_after or self.broken:
                 self.break_after = None
                 refuse(context, code_pb2.UNAVAILABLE, "SHUTTING_DOWN", "The server is draining.")
             if path in stored:
                 refuse(context, code_pb2.ALREADY_EXISTS, "FILE_EXISTS", f"{path} is there.")
             _check(header, content, context)
             stored[path] = content
+            if header.unpack:
+                self.unpacked.append(path)
             yield dataset_pb2.UploadFilesResponse(file=dataset_pb2.DatasetFile(path=path))
 
     def UploadDataset(
@@ -122,7 +128,8 @@ class Datasets(dataset_service_pb2_grpc.DatasetServiceServicer):
     def GetDataset(
         self, request: dataset_pb2.GetDatasetRequest, context: grpc.ServicerContext
     ) -> dataset_pb2.GetDatasetResponse:
-        return dataset_pb2.GetDatasetResponse(dataset=self._find(request.dataset_id, context))
+        dataset = self._find(request.dataset_id, context)
+        return dataset_pb2.GetDatasetResponse(dataset=dataset, statistics=self.statistics.get(dataset.id))
 
     def ListDatasets(
         self, request: dataset_pb2.ListDatasetsRequest, context: grpc.ServicerContext

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 
 import grpc
@@ -66,17 +67,71 @@ def test_upload_brings_every_byte(stand_in: StandIn, client: Client, folder: Pat
 def test_upload_goes_on_by_itself_after_a_break(stand_in: StandIn, client: Client, folder: Path) -> None:
     stand_in.datasets.break_after = 3
     told: list[UploadProgress] = []
-    dataset = client.upload_folder(folder, progress=told.append)
+    dataset = client.upload_folder(folder, progress=told.append, streams=1)
     assert stand_in.datasets.uploads == 2
     assert stand_in.datasets.files[dataset.id] == contents(folder)
-    assert (told[-1].files_done, told[-1].bytes_done) == (6, scan(folder).size_bytes)
+    assert (told[-1].files_done, told[-1].bytes_done, told[-1].resumes) == (6, scan(folder).size_bytes, 1)
+    first = next(progress for progress in told if progress.resumes == 1)
+    assert (first.files_done, first.bytes_done) == (3, sum(file.size_bytes for file in scan(folder).files[:3]))
+
+
+def test_several_streams_bring_every_byte_also_when_one_breaks(stand_in: StandIn, client: Client, folder: Path) -> None:
+    stand_in.datasets.break_after = 1
+    dataset = client.upload_folder(folder, streams=3)
+    assert stand_in.datasets.uploads > 3
+    assert stand_in.datasets.files[dataset.id] == contents(folder)
+
+
+def test_an_archive_is_sent_to_be_unpacked(stand_in: StandIn, client: Client, tmp_path: Path) -> None:
+    archive = tmp_path / "many pets.tar.gz"
+    archive.write_bytes(b"packed" * 500_000)
+    told: list[UploadProgress] = []
+    dataset = client.upload_folder(archive, progress=told.append)
+    assert stand_in.datasets.specs[dataset.id].name == "many pets"
+    assert stand_in.datasets.files[dataset.id] == {"many pets.tar.gz": archive.read_bytes()}
+    assert stand_in.datasets.unpacked == ["many pets.tar.gz"]
+    assert (told[-1].files_total, told[-1].bytes_done) == (0, 3_000_000)
+
+
+def test_a_file_that_is_neither_folder_nor_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_bytes(b"x")
+    with pytest.raises(FolderError, match=r"neither a folder nor an archive: .*\.tar\.zst"):
+        scan(tmp_path / "photo.png")
+
+
+def test_names_that_differ_in_their_encoding_alone_are_one(tmp_path: Path) -> None:
+    (tmp_path / "e\u0301.png").write_bytes(b"1")
+    assert [file.path for file in scan(tmp_path).files] == ["\u00e9.png"]
+    (tmp_path / "\u00e9.png").write_bytes(b"2")
+    with pytest.raises(FolderError, match="same name but for how its letters are encoded"):
+        scan(tmp_path)
+
+
+def test_an_upload_whose_every_file_is_there_sends_nothing(stand_in: StandIn, client: Client, folder: Path) -> None:
+    dataset = client.upload_folder(folder)
+    sent = stand_in.datasets.uploads
+    told: list[UploadProgress] = []
+    client.upload_folder(folder, resume=dataset.id, progress=told.append)
+    assert stand_in.datasets.uploads == sent
+    assert told == [UploadProgress(6, 6, scan(folder).size_bytes, scan(folder).size_bytes)]
+
+
+def test_an_upload_that_gets_nowhere_is_given_up_and_says_so(stand_in: StandIn, client: Client, folder: Path) -> None:
+    stand_in.datasets.broken = True
+    began = time.monotonic()
+    with pytest.raises(VisionMeshError, match=r"given up after 0\.5 s .* The server is draining") as caught:
+        client.upload_folder(folder, patience=Patience(0.5))
+    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+    assert time.monotonic() - began >= 0.5
 
 
 def test_upload_that_was_given_up_is_resumed(stand_in: StandIn, client: Client, folder: Path) -> None:
     stand_in.datasets.break_after = 3
     created: list[str] = []
     with pytest.raises(VisionMeshError) as caught:
-        client.upload_folder(folder, on_created=lambda dataset: created.append(dataset.id), patience=Patience(0))
+        client.upload_folder(
+            folder, on_created=lambda dataset: created.append(dataset.id), patience=Patience(0), streams=1
+        )
     assert caught.value.code == grpc.StatusCode.UNAVAILABLE
     assert len(stand_in.datasets.files[created[0]]) == 3
 
@@ -89,7 +144,7 @@ def test_upload_that_was_given_up_is_resumed(stand_in: StandIn, client: Client, 
 def test_resume_refuses_a_file_that_changed(stand_in: StandIn, client: Client, folder: Path) -> None:
     stand_in.datasets.break_after = 3
     with pytest.raises(VisionMeshError):
-        client.upload_folder(folder, patience=Patience(0))
+        client.upload_folder(folder, patience=Patience(0), streams=1)
     (folder / "cat" / "0.png").write_bytes(b"another")
     with pytest.raises(FolderError, match=r"cat/0\.png has changed"):
         client.upload_folder(folder, resume="d1")

@@ -89,3 +89,12 @@ def test_what_a_page_points_to_exists(page: Path) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
     assert [target for target in targets if target and not (ROOT / page).parent.joinpath(target).exists()] == []
+
+
+def test_every_kind_of_problem_stands_in_the_page_of_datasets() -> None:
+    told = {row[0].strip("`") for row in rows("docs/datasets.md") if row[1].split()[0] in ("ERROR", "WARNING")}
+    code = "".join(
+        path.read_text() for room in ("annotations", "gateway/datasets") for path in (ROOT / room).rglob("*.py")
+    )
+    assert set(re.findall(r'"([a-z_]+)",\s*(?:ERROR|WARNING)\b', code)) <= told
+    assert [kind for kind in told if f'"{kind}"' not in code] == []

@@ -29,7 +29,7 @@ def of_class(label: int, train: int = 5, val: int = 2) -> dict[str, bytes]:
 UNUSABLE = {
     "a text file called .jpg": ("train/0/notes.jpg", b"These are notes, not an image.\n", "broken_image", "no image"),
     "a truncated JPEG": ("train/0/cut.jpg", cut_jpeg(), "broken_image", "truncated"),
-    "an empty file": ("train/0/empty.png", b"", "broken_image", "no image"),
+    "an empty file": ("train/0/empty.png", b"", "empty_image", "no bytes"),
     "a PNG that claims 30,000 × 30,000": ("train/0/huge.png", huge_png(), "too_many_pixels", "max_image_pixels"),
 }
 NOT_TRAINABLE: dict[str, tuple[dict[str, bytes], str]] = {

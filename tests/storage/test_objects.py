@@ -13,7 +13,7 @@ import pytest
 from storage.objects.digest import sha256_bytes, sha256_file
 from storage.objects.errors import InvalidKey, ObjectMismatch, ObjectNotFound, StoreUnavailable
 from storage.objects.open import open_store
-from storage.objects.store import ObjectInfo, ObjectStore
+from storage.objects.store import NewObject, ObjectInfo, ObjectStore
 from tests import s3_server
 
 NewStore: TypeAlias = Callable[[], ObjectStore]
@@ -284,3 +284,18 @@ def test_errors_cross_processes() -> None:
         assert type(copy) is type(error)
         assert str(copy) == str(error)
         assert vars(copy) == vars(error)
+
+
+def test_small_objects_are_stored_together_and_one_that_fails_leaves_the_others_alone(store: ObjectStore) -> None:
+    new = [
+        NewObject("a/1", b"one", sha256_bytes(b"one")),
+        NewObject("a/2", b"two", sha256_bytes(b"other")),
+        NewObject("a//3", b"three"),
+        NewObject("a/4", b""),
+    ]
+    first, second, third, fourth = store.put_many(new)
+    assert first == ObjectInfo("a/1", 3, sha256_bytes(b"one")) and fourth == ObjectInfo("a/4", 0, sha256_bytes(b""))
+    assert isinstance(second, ObjectMismatch) and second.found == f"sha256 {sha256_bytes(b'two')}"
+    assert isinstance(third, InvalidKey)
+    assert [(info.key, store.get(info.key)) for info in store.list("")] == [("a/1", b"one"), ("a/4", b"")]
+    assert store.put_many([]) == [] and store.objects_together >= 1

@@ -41,6 +41,10 @@ class Connection:
             ("grpc.max_send_message_length", max_message_bytes),
             # A gateway that restarts is found again within seconds, not after minutes of backoff.
             ("grpc.max_reconnect_backoff_ms", 2000),
+            # A connection that died without a word is noticed while a call waits for it.
+            ("grpc.keepalive_time_ms", 20_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+            ("grpc.http2.max_pings_without_data", 0),
         ]
         if secure:
             credentials = grpc.ssl_channel_credentials(root_certificates)

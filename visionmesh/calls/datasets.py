@@ -10,12 +10,14 @@ import grpc
 
 from visionmesh.calls.connection import PAGE_SIZE, pages
 from visionmesh.calls.direct_upload import DirectUploadCalls
-from visionmesh.calls.folder import Folder, LocalFile, scan
+from visionmesh.calls.folder import Folder, scan
 from visionmesh.calls.following import STREAM_SECONDS, Backoff, Patience
-from visionmesh.calls.uploading import OnProgress, ProgressCounter, missing_files
+from visionmesh.calls.upload_rounds import UploadRounds
+from visionmesh.calls.uploading import OnProgress, ProgressCounter
 from visionmesh.errors import VisionMeshError
 from visionmesh.v1 import dataset_pb2
 
+DEFAULT_STREAMS = 4
 ENDED = frozenset({dataset_pb2.DATASET_STATE_READY, dataset_pb2.DATASET_STATE_FAILED})
 
 
@@ -32,7 +34,7 @@ class DatasetCalls(DirectUploadCalls):
         path: str | os.PathLike[str] | Folder,
         name: str = "",
         *,
-        format: dataset_pb2.DatasetFormat = dataset_pb2.DATASET_FORMAT_IMAGE_FOLDER,
+        format: dataset_pb2.DatasetFormat = dataset_pb2.DATASET_FORMAT_UNSPECIFIED,
         visibility: dataset_pb2.Visibility = dataset_pb2.VISIBILITY_PRIVATE,
         project: str = "",
         description: str = "",
@@ -42,23 +44,26 @@ class DatasetCalls(DirectUploadCalls):
         progress: OnProgress | None = None,
         resume: str = "",
         one_stream: bool = False,
+        streams: int = DEFAULT_STREAMS,
         direct: bool = False,
         on_created: Callable[[dataset_pb2.Dataset], None] | None = None,
         patience: Patience | None = None,
     ) -> dataset_pb2.Dataset:
-        """Upload a folder and begin its analysis; gives the dataset, ANALYZING (see ``watch_dataset``).
+        """Upload a folder, or an archive that the gateway unpacks, and begin its analysis; gives the dataset, ANALYZING
+        (see ``watch_dataset``).
 
-        Hidden files are skipped (``visionmesh.calls.folder.scan`` says which). ``name`` is the folder's when empty.
-        The files go into a new dataset, announced by ``on_created``, or into the one that ``resume`` names, of which
-        only what is missing is sent; a gateway that is UNAVAILABLE is waited for. ``one_stream`` uploads by
-        ``UploadDataset`` instead: fewer calls, but nothing remains of an upload that breaks. ``direct`` sends the files
-        past the gateway, straight to its object store; that must be an S3 one.
+        Hidden files are skipped (``visionmesh.calls.folder.scan`` says which). ``name`` is the folder's when empty;
+        an unspecified ``format`` is detected. The files go over ``streams`` streams at once into a new dataset,
+        announced by ``on_created``, or into the one that ``resume`` names, of which only what is missing is sent. After
+        a break the upload goes on by itself, until nothing gets through for as long as ``patience`` lasts.
+        ``one_stream`` uploads by ``UploadDataset`` instead: fewer calls, but nothing remains of an upload that breaks.
+        ``direct`` sends the files past the gateway, straight to its object store; that must be an S3 one.
         Raises ``FolderError``, ``OSError`` for a file that cannot be read, or ``VisionMeshError``.
         """
         folder = path if isinstance(path, Folder) else scan(path)
         counter = ProgressCounter(folder.files, progress)
         spec = dataset_pb2.DatasetSpec(
-            name=name or folder.root.resolve().name,
+            name=name or folder.name,
             description=description,
             format=format,
             visibility=visibility,
@@ -67,43 +72,54 @@ class DatasetCalls(DirectUploadCalls):
             val_fraction=val_fraction,
             split_seed=seed,
         )
+        if direct and folder.is_archive:
+            raise ValueError("an archive is unpacked by the gateway, so it cannot go past it")
         if one_stream:
             if resume or direct:
                 raise ValueError("an upload in one stream cannot be resumed, nor go past the gateway")
             return self._send_dataset(spec, folder.files, counter)
+        patience = patience or Patience()
         if resume:
             dataset = self.get_dataset(resume)
         else:
-            dataset = self.create_dataset(spec, request_id=uuid.uuid4().hex)
+            dataset = self._create_surely(spec, patience)
             if on_created is not None:
                 on_created(dataset)
-        send = self._send_directly if direct else self._upload_missing
-        send(dataset.id, folder.files, counter, patience or Patience())
-        return self.finalize_dataset(dataset.id)
+        if direct:
+            self._send_directly(dataset.id, folder.files, counter, patience)
+            return self._finalize_surely(dataset.id, patience)
+        rounds = UploadRounds(
+            folder,
+            lambda files, stored, calls: self._send_files(dataset.id, files, counter, stored, calls),
+            lambda: self.dataset_files(dataset.id),
+            counter,
+            streams,
+        )
+        rounds.run(patience, resume=bool(resume))
+        return self._finalize_surely(dataset.id, patience)
 
-    def _upload_missing(
-        self, dataset_id: str, files: Sequence[LocalFile], counter: ProgressCounter, patience: Patience
-    ) -> None:
+    def _finalize_surely(self, dataset_id: str, patience: Patience) -> dataset_pb2.Dataset:
+        """Finalise, again while the gateway is away; an answer that got lost makes no difference."""
         delays = Backoff(patience)
-        known = -1
+        tried = False
         while True:
             try:
-                stored = {file.path: file for file in self.dataset_files(dataset_id)}
-                to_send, there = missing_files(files, stored)
-                if not to_send:
-                    return
-                if len(there) > known:
-                    delays.heard()
-                    known = len(there)
-                counter.restart(there)
-                if self._send_files(dataset_id, to_send, counter) == len(to_send):
-                    return
+                return self.finalize_dataset(dataset_id)
+            except VisionMeshError as error:
+                if tried and error.reason == "INVALID_STATE_TRANSITION":
+                    return self.get_dataset(dataset_id)
+                delays.wait(error)
+                tried = True
+
+    def _create_surely(self, spec: dataset_pb2.DatasetSpec, patience: Patience) -> dataset_pb2.Dataset:
+        """Make an empty dataset, and only one, however often it takes to get through."""
+        delays = Backoff(patience)
+        request_id = uuid.uuid4().hex
+        while True:
+            try:
+                return self.create_dataset(spec, request_id=request_id)
             except VisionMeshError as error:
                 delays.wait(error)
-            else:
-                raise VisionMeshError(
-                    grpc.StatusCode.DATA_LOSS, "the server ended the upload without acknowledging every file"
-                )
 
     def finalize_dataset(self, dataset_id: str) -> dataset_pb2.Dataset:
         """End the upload and begin the analysis."""
@@ -149,6 +165,10 @@ class DatasetCalls(DirectUploadCalls):
     def get_dataset(self, dataset_id: str) -> dataset_pb2.Dataset:
         """One dataset."""
         return self._unary(self._datasets.GetDataset, dataset_pb2.GetDatasetRequest(dataset_id=dataset_id)).dataset
+
+    def dataset_with_statistics(self, dataset_id: str) -> dataset_pb2.GetDatasetResponse:
+        """One dataset, and what its analysis measured; unset until it is READY."""
+        return self._unary(self._datasets.GetDataset, dataset_pb2.GetDatasetRequest(dataset_id=dataset_id))
 
     def datasets(
         self,

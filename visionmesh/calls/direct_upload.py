@@ -33,7 +33,7 @@ class DirectUploadCalls(UploadCalls):
         self, dataset_id: str, files: Sequence[LocalFile], counter: ProgressCounter, patience: Patience
     ) -> None:
         """Send all files that are not there yet, several at once; waits for a gateway or a store that is away."""
-        counter.restart(())
+        counter.restart(0, 0)
         putter = Putter()
         threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="upload")
         try:

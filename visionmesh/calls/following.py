@@ -94,10 +94,16 @@ class Backoff:
             return
         self.wait(failure, error)
 
-    def wait(self, failure: VisionMeshError, cause: grpc.RpcError | None = None) -> None:
-        """Sleep before the next try, or raise ``failure`` when another try is pointless or patience has ended."""
-        away = failure.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-        if not away or time.monotonic() - self._last_heard >= self._patience.seconds:
+    def wait(
+        self, failure: VisionMeshError, cause: grpc.RpcError | None = None, *, worthwhile: bool | None = None
+    ) -> None:
+        """Sleep before the next try, or raise ``failure`` when another try is pointless or patience has ended.
+
+        ``worthwhile`` says whether another try may succeed; by default it may when the gateway is away.
+        """
+        if worthwhile is None:
+            worthwhile = failure.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+        if not worthwhile or time.monotonic() - self._last_heard >= self._patience.seconds:
             raise failure from cause
         delay = failure.retry_seconds or self._delay * random.uniform(0.8, 1.2)
         if self._patience.on_reconnect is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,19 +10,23 @@ from typing import Annotated
 
 import typer
 
+from visionmesh.calls.datasets import DEFAULT_STREAMS
+from visionmesh.calls.following import OnReconnect, Patience
 from visionmesh.cli.command import command
 from visionmesh.cli.dataset_changes import update
 from visionmesh.cli.dataset_download import download
 from visionmesh.cli.dataset_preview import preview
+from visionmesh.cli.dataset_statistics import print_statistics
 from visionmesh.cli.failures import FAILED
 from visionmesh.cli.session import Session
 from visionmesh.cli.tables import print_fields, print_table
 from visionmesh.cli.upload_view import watch_analysis, watch_upload
 from visionmesh.cli.values import bytes_text, enum_choices, enum_text, enum_value, time_text
-from visionmesh.client import scan
-from visionmesh.v1 import dataset_pb2
+from visionmesh.client import VisionMeshError, scan
+from visionmesh.v1 import common_pb2, dataset_pb2
 
 FORMAT, STATE, VISIBILITY, SEVERITY = "DATASET_FORMAT_", "DATASET_STATE_", "VISIBILITY_", "PROBLEM_SEVERITY_"
+TASK = "TASK_TYPE_"
 DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="Id of the dataset.")]
 FORMATS_HELP = "Layout: " + ", ".join(enum_choices(dataset_pb2.DatasetFormat, FORMAT)) + "."
 STATES_HELP = "Only in this state: " + ", ".join(enum_choices(dataset_pb2.DatasetState, STATE)) + "."
@@ -37,6 +42,7 @@ def group() -> typer.Typer:
         "upload",
         examples=(
             "visionmesh datasets upload photos/ --name flowers --val-fraction 0.2\n"
+            "visionmesh datasets upload photos.zip --format yolo\n"
             "visionmesh datasets upload photos/ --resume DATASET"
         ),
     )(upload)
@@ -66,10 +72,15 @@ def group() -> typer.Typer:
 def upload(
     session: Session,
     folder: Annotated[
-        Path, typer.Argument(exists=True, file_okay=False, help="Folder to upload; hidden files are skipped.")
+        Path,
+        typer.Argument(
+            exists=True, metavar="PATH", help="Folder to upload, without hidden files, or zip, tar, tar.gz, tar.zst."
+        ),
     ],
     name: Annotated[str, typer.Option("--name", help="Name for people; the folder's when not given.")] = "",
-    format: Annotated[str, typer.Option("--format", metavar="FORMAT", help=FORMATS_HELP)] = "image_folder",
+    format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help=f"{FORMATS_HELP} Detected if not given.")
+    ] = "",
     visibility: Annotated[str, typer.Option("--visibility", metavar="WHO", help=VISIBILITY_HELP)] = "private",
     project: Annotated[str, typer.Option("--project", help="Project it belongs to.")] = "",
     description: Annotated[str, typer.Option("--description", help="Free text.")] = "",
@@ -82,13 +93,24 @@ def upload(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of that split.")] = 0,
     resume: Annotated[str, typer.Option("--resume", metavar="DATASET", help="Go on with an interrupted upload.")] = "",
+    streams: Annotated[int, typer.Option("--streams", min=1, max=32, help="Streams at once.")] = DEFAULT_STREAMS,
+    give_up_after: Annotated[
+        float, typer.Option("--give-up-after", min=0.0, metavar="SECONDS", help="When nothing gets through so long.")
+    ] = 300.0,
     direct: Annotated[
         bool, typer.Option("--direct", help="Send the files past the gateway, straight to its S3 object store.")
     ] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the dataset is analysed.")] = True,
 ) -> None:
-    """Upload a folder as a dataset and wait until it is analysed. Fails when it cannot be trained on."""
-    chosen_format = enum_value(dataset_pb2.DatasetFormat, FORMAT, format, "--format")
+    """Upload a folder or an archive as a dataset and wait until it is analysed. Fails when it cannot be trained on.
+
+    After a break the upload goes on by itself with what is missing.
+    """
+    chosen_format = (
+        enum_value(dataset_pb2.DatasetFormat, FORMAT, format, "--format")
+        if format
+        else dataset_pb2.DATASET_FORMAT_UNSPECIFIED
+    )
     chosen_visibility = enum_value(dataset_pb2.Visibility, VISIBILITY, visibility, "--visibility")
     found = scan(folder)
     if found.skipped and not session.json:
@@ -109,13 +131,15 @@ def upload(
                     seed=seed,
                     progress=progress,
                     resume=resume,
+                    streams=streams,
+                    patience=Patience(give_up_after, None if session.json else _tell_of_break(session)),
                     direct=direct,
                     on_created=lambda created: started.append(created.id),
                 )
         except BaseException:
             if started[-1] and not session.json:
-                hint = f"visionmesh datasets upload {folder} --resume {started[-1]}{' --direct' * direct}"
-                print(f"the upload is not finished; go on with: {hint}", file=sys.stderr)
+                hint = f"visionmesh datasets upload {shlex.quote(str(folder))} --resume {started[-1]}"
+                print(f"the upload is not finished; go on with: {hint}{' --direct' * direct}", file=sys.stderr)
             raise
         if wait:
             dataset = watch_analysis(session.notes, client, dataset.id)
@@ -126,6 +150,13 @@ def upload(
         print_dataset(session, dataset, problems)
     if dataset.state == dataset_pb2.DATASET_STATE_FAILED:
         raise typer.Exit(FAILED)
+
+
+def _tell_of_break(session: Session) -> OnReconnect:
+    def tell(error: VisionMeshError, seconds: float) -> None:
+        session.notes.print(f"{error.reason or error.code.name}: {error.message}; going on in {seconds:.1f} s")
+
+    return tell
 
 
 def list_(
@@ -175,14 +206,14 @@ def list_(
 
 
 def show(session: Session, dataset_id: DatasetArgument) -> None:
-    """Show one dataset: its splits, classes and problems."""
+    """Show one dataset: its splits, classes, statistics and problems."""
     with session.client() as client:
-        dataset = client.get_dataset(dataset_id)
+        found = client.dataset_with_statistics(dataset_id)
         problems = list(client.dataset_problems(dataset_id))
     if session.json:
-        session.print_json({"dataset": dataset, "problems": problems})
+        session.print_json({"dataset": found.dataset, "statistics": found.statistics, "problems": problems})
     else:
-        print_dataset(session, dataset, problems)
+        print_dataset(session, found.dataset, problems, found.statistics)
 
 
 def delete(
@@ -201,7 +232,12 @@ def delete(
         session.out.print(f"deleted {dataset_id}")
 
 
-def print_dataset(session: Session, dataset: dataset_pb2.Dataset, problems: list[dataset_pb2.DatasetProblem]) -> None:
+def print_dataset(
+    session: Session,
+    dataset: dataset_pb2.Dataset,
+    problems: list[dataset_pb2.DatasetProblem],
+    statistics: dataset_pb2.DatasetStatistics | None = None,
+) -> None:
     """Print what is known of a dataset, and the first of its problems."""
     splits = {
         split: sum(classes.images.values()) for split, classes in sorted(dataset.class_distribution.items()) if classes
@@ -214,7 +250,8 @@ def print_dataset(session: Session, dataset: dataset_pb2.Dataset, problems: list
             "description": dataset.description,
             "state": enum_text(dataset_pb2.DatasetState, STATE, dataset.state),
             "failure": f"{dataset.failure.reason}: {dataset.failure.message}" if dataset.HasField("failure") else "",
-            "format": enum_text(dataset_pb2.DatasetFormat, FORMAT, dataset.format),
+            "format": _format_text(dataset),
+            "tasks": ", ".join(enum_text(common_pb2.TaskType, TASK, task) for task in dataset.task_types),
             "visibility": enum_text(dataset_pb2.Visibility, VISIBILITY, dataset.visibility),
             "project": dataset.project_id,
             "imported from": dataset.import_source,
@@ -222,9 +259,12 @@ def print_dataset(session: Session, dataset: dataset_pb2.Dataset, problems: list
             "files": f"{dataset.file_count} ({bytes_text(dataset.total_size_bytes)})",
             "images": ", ".join(f"{split} {count}" for split, count in splits.items()),
             "classes": f"{dataset.num_classes}: {_some(dataset.class_names)}" if dataset.num_classes else "",
+            "objects": dataset.object_count or "",
             "created": time_text(dataset.create_time),
         },
     )
+    if statistics is not None:
+        print_statistics(session.out, dataset, statistics)
     if problems:
         print_table(
             session.out,
@@ -242,6 +282,13 @@ def print_dataset(session: Session, dataset: dataset_pb2.Dataset, problems: list
         )
     if len(problems) > PROBLEMS_SHOWN:
         session.out.print(f"and {len(problems) - PROBLEMS_SHOWN} more problems; --json lists all")
+
+
+def _format_text(dataset: dataset_pb2.Dataset) -> str:
+    if dataset.format == dataset_pb2.DATASET_FORMAT_UNSPECIFIED:
+        return ""
+    name = enum_text(dataset_pb2.DatasetFormat, FORMAT, dataset.format)
+    return f"{name}, detected: {dataset.format_detected_from}" if dataset.format_detected_from else name
 
 
 def _some(names: Iterable[str], most: int = 10) -> str:

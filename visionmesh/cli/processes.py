@@ -72,8 +72,8 @@ class EmbeddedMesh:
     ) -> None:
         """``port`` 0 takes any free one; ``home`` is the checkout (see ``find_checkout``); ``database_url`` and
         ``object_store`` take the place of those in the folder; ``environment`` holds more variables for every part;
-        ``trainers`` are the modules of the checkout to run; ``on_message`` is told, from another thread too, when a part
-        dies, comes back or has to be killed."""
+        ``trainers`` are the modules of the checkout to run; ``on_message`` is told, from another thread too, when a
+        part dies, comes back or has to be killed."""
         self.folder = MeshFolder(data_folder)
         self.address = ""
         self.token = ""

@@ -18,7 +18,8 @@ def watch_upload(console: Console, folder: Folder) -> Iterator[Callable[[UploadP
     """Give a progress callback that draws a bar of bytes; without a terminal there is a line at the end instead."""
     if not console.is_terminal:
         yield None
-        console.print(f"uploaded {len(folder.files)} files, {bytes_text(folder.size_bytes)}")
+        what = folder.root.name if folder.is_archive else f"{len(folder.files)} files"
+        console.print(f"uploaded {what}, {bytes_text(folder.size_bytes)}")
         return
     columns = (
         TextColumn("uploading {task.description}"),
@@ -28,14 +29,19 @@ def watch_upload(console: Console, folder: Folder) -> Iterator[Callable[[UploadP
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as bars:
-        bar = bars.add_task(f"{len(folder.files)} files", total=folder.size_bytes)
+        bar = bars.add_task("", total=folder.size_bytes)
+        resumes = -1
 
         def show(progress: UploadProgress) -> None:
-            bars.update(
-                bar,
-                completed=progress.bytes_done,
-                description=f"{progress.files_done}/{progress.files_total} files",
-            )
+            nonlocal resumes
+            total = f"/{progress.files_total}" if progress.files_total else ""
+            description = f"{progress.files_done}{total} files"
+            if progress.resumes != resumes:
+                # What was there before was not sent just now: rate and time left are of what is sent from here on.
+                resumes = progress.resumes
+                bars.reset(bar, total=folder.size_bytes, completed=progress.bytes_done, description=description)
+            else:
+                bars.update(bar, completed=progress.bytes_done, description=description)
 
         yield show
 

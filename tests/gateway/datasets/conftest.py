@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 from gateway.access import AuthInterceptor
+from gateway.datasets.archives.rules import ArchiveLimits
 from gateway.datasets.inventory import UploadLimits
 from gateway.datasets.service import DatasetService
 from gateway.datasets.servicer import DatasetServicer
@@ -28,7 +29,12 @@ from tests.gateway.datasets.pictures import Files, files_to, spec, whole
 from visionmesh.errors import VisionMeshError, from_rpc
 from visionmesh.v1 import dataset_pb2, dataset_service_pb2_grpc
 
-LIMITS = UploadLimits(max_files=100, max_file_bytes=4 << 20, max_dataset_bytes=8 << 20)
+LIMITS = UploadLimits(
+    max_files=100,
+    max_file_bytes=4 << 20,
+    max_dataset_bytes=8 << 20,
+    archives=ArchiveLimits(max_entries=50, max_unpacked_bytes=7 << 20, max_depth=8),
+)
 
 
 class SlowStore(LocalObjectStore):
@@ -107,6 +113,10 @@ class Client:
     async def get(self, dataset_id: str) -> dataset_pb2.Dataset:
         request = dataset_pb2.GetDatasetRequest(dataset_id=dataset_id)
         return (await self.stub.GetDataset(request, metadata=self.metadata)).dataset
+
+    async def statistics(self, dataset_id: str) -> dataset_pb2.DatasetStatistics:
+        request = dataset_pb2.GetDatasetRequest(dataset_id=dataset_id)
+        return (await self.stub.GetDataset(request, metadata=self.metadata)).statistics
 
     async def delete(self, dataset_id: str) -> None:
         await self.stub.DeleteDataset(dataset_pb2.DeleteDatasetRequest(dataset_id=dataset_id), metadata=self.metadata)

@@ -63,9 +63,8 @@ async def test_a_good_dataset_is_ready_with_a_manifest(ada: Client, store: Local
         ({**pets(), "train/dog/0.png": b"", "train/dog/1.png": b"no"}, "class_without_training_images", "all 2 of its"),
         ({**pets(), "val/dog/0.png": b"", "val/cat/0.png": b""}, "empty_split", "'val'"),
         ({"train/a/1.png": picture(1), "train/b/1.png": picture(2)}, "no_validation_images", "val_fraction"),
-        ({**pets(), "annotations.json": b"{}"}, "annotations_not_served", "annotations.json"),
     ],
-    ids=["empty", "no images", "one class", "untrained", "all broken", "broken split", "no val", "annotations"],
+    ids=["empty", "no images", "one class", "untrained", "all broken", "broken split", "no val"],
 )
 async def test_what_cannot_be_trained_on_fails_and_says_why(
     ada: Client, store: LocalObjectStore, files: Files, kind: str, said: str
@@ -96,7 +95,7 @@ async def test_broken_images_are_named_and_left_out(ada: Client, store: LocalObj
         "train/cat/text.jpg": "broken_image",
         "train/cat/torn.jpg": "broken_image",
         "train/dog/huge.png": "too_many_pixels",
-        "train/dog/empty.png": "broken_image",
+        "train/dog/empty.png": "empty_image",
         "train/dog/notes.txt": "not_an_image",
         "train/cat/.hidden.png": "not_an_image",
         "readme.png": "outside_layout",

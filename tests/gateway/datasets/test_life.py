@@ -17,6 +17,7 @@ from storage.objects.local import LocalObjectStore
 from tests.gateway.conftest import Account
 from tests.gateway.datasets.conftest import Client, SlowStore, refusal, serving
 from tests.gateway.datasets.pictures import files_to, pets, picture, spec
+from visionmesh.errors import from_rpc
 from visionmesh.v1 import dataset_pb2
 
 ANALYZING = dataset_pb2.DATASET_STATE_ANALYZING
@@ -91,6 +92,16 @@ async def test_a_ready_dataset_takes_no_files_and_no_second_finalise(ada: Client
         error = refusal(caught)
         assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "INVALID_STATE_TRANSITION")
         assert (error.metadata["from"], error.metadata["to"]) == ("READY", to)
+
+
+async def test_of_several_who_finalise_at_once_the_others_are_told_that_it_is_under_way(ada: Client) -> None:
+    dataset_id = await ada.filled(pets())
+    answers = await asyncio.gather(*(ada.finalize(dataset_id) for _ in range(4)), return_exceptions=True)
+    refused = [from_rpc(answer) for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
+    assert len(refused) == 3
+    assert {error.reason for error in refused} == {"INVALID_STATE_TRANSITION"}
+    assert (await ada.watch(dataset_id))[-1].dataset.state == READY
+    assert await ada.problems(dataset_id) == []
 
 
 async def test_a_finalise_ends_an_upload_that_is_under_way(ada: Client, store: LocalObjectStore) -> None:

@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.datasets.archives.rules import ArchiveLimits
 from gateway.datasets.files import FileAnnouncement, Part, ReceivedFile
 from gateway.datasets.inventory import Inventory, UploadLimits
+from gateway.datasets.memory import MemoryBudget
+from gateway.datasets.small_files import SmallFiles
+from gateway.datasets.storing import FileStorer
 from gateway.datasets.uploads import FILES_IN_FLIGHT, FileReceiver
 from rpc.errors import DomainError
 from storage.database.errors import FileExists
@@ -30,10 +34,17 @@ class Place:
         self.kept: list[str] = []
         self.groups: list[int] = []
         self.recorded_elsewhere: set[str] = set()
-        self.receiver = FileReceiver(self.store, threads, "ds_1", self.inventory, self._keep)
+        memory = MemoryBudget(1 << 20)
+        storer = FileStorer(
+            self.store, threads, SmallFiles(self.store, threads), "ds_1", self.inventory, memory, self._recorded
+        )
+        self.receiver = FileReceiver(storer, memory, ArchiveLimits(), self._keep)
 
     def objects(self) -> list[str]:
         return [info.key.removeprefix("datasets/ds_1/") for info in self.store.list("datasets/")]
+
+    async def _recorded(self, path: str) -> ReceivedFile | None:
+        return None
 
     async def _keep(self, files: Sequence[ReceivedFile]) -> None:
         await asyncio.sleep(0.001)

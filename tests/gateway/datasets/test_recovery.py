@@ -6,13 +6,19 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import grpc
 from sqlalchemy.orm import Session
 
+from gateway.datasets.analyzer import Analyzer
+from gateway.datasets.arrivals import Arrivals
+from gateway.datasets.changes import Changes
 from gateway.datasets.service import DatasetService
 from storage.database.datasets import DatasetRepository
 from storage.database.engine import Database
@@ -20,7 +26,8 @@ from storage.database.tables import now
 from storage.objects import keys
 from storage.objects.local import LocalObjectStore
 from tests.gateway.conftest import Account
-from tests.gateway.datasets.conftest import Client, SlowStore, serving
+from tests.gateway.datasets import annotated
+from tests.gateway.datasets.conftest import LIMITS, Client, SlowStore, serving
 from tests.gateway.datasets.pictures import files_to, header, pets, spec, whole
 from tests.gateway.waiting import until
 from visionmesh.v1 import dataset_pb2
@@ -36,8 +43,8 @@ from pathlib import Path
 from storage.database.engine import Database
 from tests.gateway.datasets.conftest import SlowStore, serving
 
-async def main(database, objects):
-    async with serving(Database(database), SlowStore(Path(objects), 1.0)) as (_, address):
+async def main(database, objects, work):
+    async with serving(Database(database), SlowStore(Path(objects), 1.0), work_folder=Path(work)) as (_, address):
         print(address, flush=True)
         await asyncio.Event().wait()
 
@@ -50,6 +57,7 @@ async def test_a_kill_at_any_moment_leaves_what_the_next_start_puts_right(
 ) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", SERVER, f"sqlite:///{tmp_path / 'gateway.db'}", str(tmp_path / "objects"),
+        str(tmp_path / "work"),
         stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3],
     )  # fmt: skip
     assert process.stdout is not None
@@ -70,20 +78,31 @@ async def test_a_kill_at_any_moment_leaves_what_the_next_start_puts_right(
         await until(lambda: len([*store.list("datasets/")]) >= 4)
         analyzing = await client.filled(pets())
         await client.finalize(analyzing)
+        boxes = await client.filled(annotated.dice(), spec("boxes", format=dataset_pb2.DATASET_FORMAT_UNSPECIFIED))
+        await client.finalize(boxes)
+        await until(lambda: len([*(tmp_path / "work").glob("*/*")]) == 2)  # both have their folder for drafts
         os.kill(process.pid, signal.SIGKILL)
         await process.wait()
         adding.cancel()
         creating.cancel()
-    left = await database.read(lambda session: DatasetRepository(session).get(analyzing))
-    assert left is not None and left.state == "ANALYZING"
+    for dataset_id in (analyzing, boxes):
+        left = await database.read(lambda session, of=dataset_id: DatasetRepository(session).get(of))  # type: ignore[misc]
+        assert left is not None and left.state == "ANALYZING"
+    assert [*(tmp_path / "work").glob("*/*")]
 
-    async with serving(database, store) as (_, address), grpc.aio.insecure_channel(address) as channel:
+    async with (
+        serving(database, store, work_folder=tmp_path / "work") as (_, address),
+        grpc.aio.insecure_channel(address) as channel,
+    ):
         client = Client(channel, alice)
         assert (await client.watch(analyzing))[-1].dataset.state == READY
-        assert [dataset.name for dataset in (await client.listing()).datasets] == ["pets", "uploading"]
+        again = (await client.watch(boxes))[-1].dataset
+        assert (again.state, again.object_count) == (READY, 9)
+        assert [*(tmp_path / "work").glob("*/*")] == []
+        assert [dataset.name for dataset in (await client.listing()).datasets] == ["boxes", "pets", "uploading"]
         assert list(await client.files(uploading.id)) == ["train/cat/whole.png"]
         owners = {info.key.split("/")[1] for info in store.list("datasets/")}
-        assert owners == {analyzing, uploading.id}
+        assert owners == {analyzing, boxes, uploading.id}
         # The broken upload goes on.
         await client.send(files_to(uploading.id, {"train/cat/half.png": b"half"}))
         assert store.get(keys.dataset_file(uploading.id, "train/cat/half.png")) == b"half"
@@ -105,10 +124,68 @@ async def test_a_stopped_analysis_is_taken_up_by_the_next_start(
         assert len(manifest["files"]) == 6
 
 
+async def test_an_analysis_that_is_stopped_while_it_reads_labels_is_taken_up_too(
+    database: Database, store: LocalObjectStore, tmp_path: Path, alice: Account
+) -> None:
+    files = annotated.yolo()
+    images = sum(path.endswith(".png") for path in files)
+    slow, work = SlowStore(tmp_path / "objects", 0.1), tmp_path / "work"
+    async with serving(database, slow, work_folder=work) as (_, address), grpc.aio.insecure_channel(address) as channel:
+        client = Client(channel, alice)
+        dataset_id = await client.filled(files, spec("boxes", format=dataset_pb2.DATASET_FORMAT_YOLO))
+        await client.finalize(dataset_id)
+        watching = client.stub.WatchDataset(
+            dataset_pb2.WatchDatasetRequest(dataset_id=dataset_id), metadata=alice.metadata
+        )
+        async for seen in watching:  # labels count as they are read, after the images
+            assert seen.dataset.state == ANALYZING
+            if seen.analyzed_files > images:
+                break
+        assert [*work.glob("*/*/draft.db")]
+        watching.cancel()
+    left = await database.read(lambda session: DatasetRepository(session).get(dataset_id))
+    assert left is not None and left.state == "ANALYZING"
+    assert [*work.iterdir()] == []
+    async with serving(database, store) as (_, address), grpc.aio.insecure_channel(address) as channel:
+        last = (await Client(channel, alice).watch(dataset_id))[-1]
+        assert (last.dataset.state, last.dataset.object_count) == (READY, 9)
+        assert last.analyzed_files == last.total_files == len(files)
+
+
+async def test_a_finalise_in_the_last_moment_of_a_failed_analysis_is_not_forgotten(
+    database: Database, store: LocalObjectStore, tmp_path: Path, ada: Client
+) -> None:
+    dataset_id = await ada.filled(pets())
+    store.delete(keys.dataset_file(dataset_id, "val/dog/0.png"))
+
+    class Hasty(Changes):
+        """Finalises again as soon as the dataset is FAILED, before the analysis that found it so has left."""
+
+        def notify(self, dataset_id: str) -> None:
+            with closing(sqlite3.connect(tmp_path / "gateway.db")) as rows, rows:
+                changed = rows.execute("UPDATE datasets SET state = 'ANALYZING' WHERE state = 'FAILED'")
+            if changed.rowcount:
+                store.put(keys.dataset_file(dataset_id, "val/dog/0.png"), pets()["val/dog/0.png"])
+                analyzer.start(dataset_id)
+
+    changes = Hasty()
+    threads = ThreadPoolExecutor(2)
+    arrivals = Arrivals(database, store, changes, threads, LIMITS)
+    analyzer = Analyzer(database, store, changes, arrivals, tmp_path / "work", max_image_pixels=10_000, threads=2)
+    await analyzer.open()
+    await database.write(
+        lambda session: DatasetRepository(session).change_state(dataset_id, ("UPLOADING",), "ANALYZING")
+    )
+    analyzer.start(dataset_id)
+    assert (await ada.watch(dataset_id))[-1].dataset.state == READY
+    await analyzer.close()
+    threads.shutdown()
+
+
 async def test_objects_without_a_record_are_removed_at_the_start(
     database: Database, store: LocalObjectStore, ada: Client
 ) -> None:
-    ready = await ada.analysed(spec(), pets())
+    ready = await ada.analysed(spec(), annotated.dice())
     uploading = await ada.filled({"train/cat/1.png": b"kept"})
     kept = {info.key for info in store.list("")}
     for key in (
