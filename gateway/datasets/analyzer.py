@@ -14,13 +14,13 @@ from sqlalchemy.orm import Session
 
 from annotations.formats.folders import is_image_path
 from gateway.datasets.analysis import Wanted
-from gateway.datasets.arrivals import Arrivals
+from gateway.datasets.arrivals import Arrivals, arrivals_failure
 from gateway.datasets.changes import Changes
 from gateway.datasets.concluding import Concluded, conclude
 from gateway.datasets.files import ReceivedFile
 from gateway.datasets.images import Inspector
 from gateway.datasets.inspection import Progress, inspect_images
-from gateway.datasets.recording import record_failed, record_given_up, record_missing, record_ready
+from gateway.datasets.recording import record_failed, record_given_up, record_not_trainable, record_ready
 from gateway.datasets.stored_files import StoredFiles
 from gateway.datasets.waiting import in_thread
 from gateway.work_folder import WorkFolder, WorkFolderUnusable
@@ -126,7 +126,8 @@ class Analyzer:
 
     async def _analyse(self, dataset_id: str) -> None:
         if missing := await self._arrivals.take_in(dataset_id):
-            await self._database.write(lambda session: record_missing(session, dataset_id, missing))
+            failure = arrivals_failure(missing)
+            await self._database.write(lambda session: record_failed(session, dataset_id, failure, missing, 0))
             self._changes.notify(dataset_id)
             return
 
@@ -146,7 +147,7 @@ class Analyzer:
             concluded = await self._look(dataset_id, wanted, files, progress)
         outcome = concluded.outcome
         if outcome.errors:
-            await self._database.write(lambda session: record_failed(session, dataset_id, outcome, len(files)))
+            await self._database.write(lambda session: record_not_trainable(session, dataset_id, outcome, len(files)))
         else:
             await self._database.write(lambda session: record_ready(session, dataset_id, concluded, len(files)))
         self._changes.notify(dataset_id)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
 from annotations.problems import Problem
-from gateway.datasets.arrivals import arrivals_failure
 from gateway.datasets.concluding import Concluded
 from gateway.datasets.outcome import Outcome
 from storage.database.datasets import DatasetRepository
@@ -43,42 +42,36 @@ def record_ready(session: Session, dataset_id: str, concluded: Concluded, analyz
         raise StateChanged("")
 
 
-def record_failed(session: Session, dataset_id: str, outcome: Outcome, analyzed_files: int) -> None:
-    """Make the dataset FAILED. Raises StateChanged when it is no longer ANALYZING."""
+def record_failed(
+    session: Session,
+    dataset_id: str,
+    failure: Mapping[str, object],
+    problems: Sequence[Problem],
+    analyzed_files: int,
+    **found: str,
+) -> None:
+    """Make the dataset FAILED; ``found`` are columns to set. Raises StateChanged when it is no longer ANALYZING."""
     datasets = DatasetRepository(session)
-    datasets.replace_problems(dataset_id, [_row(problem) for problem in outcome.problems])
-    failure = outcome.failure()
+    datasets.replace_problems(dataset_id, [_row(problem) for problem in problems])
+    told = {**failure, "message": _text(str(failure["message"]), MAX_MESSAGE)}
     changed = datasets.change_state(
-        dataset_id,
-        ("ANALYZING",),
-        "FAILED",
-        format=outcome.format,
-        format_detected_from=_text(outcome.evidence, MAX_EVIDENCE),
-        failure={**failure, "message": _text(str(failure["message"]), MAX_MESSAGE)},
-        analyzed_files=analyzed_files,
+        dataset_id, ("ANALYZING",), "FAILED", failure=told, analyzed_files=analyzed_files, **found
     )
     if changed is None:
         raise StateChanged("")
 
 
-def record_missing(session: Session, dataset_id: str, problems: Sequence[Problem]) -> None:
-    """Make the dataset FAILED for uploads that did not arrive. Raises StateChanged when it is no longer ANALYZING."""
-    datasets = DatasetRepository(session)
-    datasets.replace_problems(dataset_id, [_row(problem) for problem in problems])
-    failure = arrivals_failure(problems)
-    failure = {**failure, "message": _text(str(failure["message"]), MAX_MESSAGE)}
-    if datasets.change_state(dataset_id, ("ANALYZING",), "FAILED", failure=failure, analyzed_files=0) is None:
-        raise StateChanged("")
+def record_not_trainable(session: Session, dataset_id: str, outcome: Outcome, analyzed_files: int) -> None:
+    """Make the dataset FAILED by what its analysis found. Raises StateChanged when it is no longer ANALYZING."""
+    found = {"format": outcome.format, "format_detected_from": _text(outcome.evidence, MAX_EVIDENCE)}
+    record_failed(session, dataset_id, outcome.failure(), outcome.problems, analyzed_files, **found)
 
 
 def record_given_up(session: Session, dataset_id: str) -> None:
     """Make the dataset FAILED by a fault of ours. Raises StateChanged when it is no longer ANALYZING."""
     message = "The analysis failed inside VisionMesh; its log tells more under this dataset's id. Finalise again."
     failure = {"reason": "INTERNAL", "message": message, "metadata": {"dataset_id": dataset_id}}
-    datasets = DatasetRepository(session)
-    datasets.replace_problems(dataset_id, ())
-    if datasets.change_state(dataset_id, ("ANALYZING",), "FAILED", failure=failure, analyzed_files=0) is None:
-        raise StateChanged("")
+    record_failed(session, dataset_id, failure, (), 0)
 
 
 def _row(problem: Problem) -> DatasetProblem:

@@ -239,9 +239,6 @@ def print_dataset(
     statistics: dataset_pb2.DatasetStatistics | None = None,
 ) -> None:
     """Print what is known of a dataset, and the first of its problems."""
-    splits = {
-        split: sum(classes.images.values()) for split, classes in sorted(dataset.class_distribution.items()) if classes
-    }
     print_fields(
         session.out,
         {
@@ -257,7 +254,7 @@ def print_dataset(
             "imported from": dataset.import_source,
             "tags": ", ".join(dataset.tags),
             "files": f"{dataset.file_count} ({bytes_text(dataset.total_size_bytes)})",
-            "images": ", ".join(f"{split} {count}" for split, count in splits.items()),
+            "images": ", ".join(f"{split} {count}" for split, count in _images(dataset, statistics).items()),
             "classes": f"{dataset.num_classes}: {_some(dataset.class_names)}" if dataset.num_classes else "",
             "objects": dataset.object_count or "",
             "created": time_text(dataset.create_time),
@@ -282,6 +279,15 @@ def print_dataset(
         )
     if len(problems) > PROBLEMS_SHOWN:
         session.out.print(f"and {len(problems) - PROBLEMS_SHOWN} more problems; --json lists all")
+
+
+def _images(dataset: dataset_pb2.Dataset, statistics: dataset_pb2.DatasetStatistics | None) -> dict[str, int]:
+    """Images by split; none where they are not known: an image with objects of several classes counts in each."""
+    if statistics is not None:
+        return dict(sorted(statistics.images.items()))
+    if dataset.object_count:
+        return {}
+    return {split: sum(classes.images.values()) for split, classes in sorted(dataset.class_distribution.items())}
 
 
 def _format_text(dataset: dataset_pb2.Dataset) -> str:

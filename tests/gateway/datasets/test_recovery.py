@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from gateway.datasets.analyzer import Analyzer
 from gateway.datasets.arrivals import Arrivals
 from gateway.datasets.changes import Changes
+from gateway.datasets.inventory import UploadLimits
 from gateway.datasets.service import DatasetService
 from storage.database.datasets import DatasetRepository
 from storage.database.engine import Database
@@ -27,7 +28,7 @@ from storage.objects import keys
 from storage.objects.local import LocalObjectStore
 from tests.gateway.conftest import Account
 from tests.gateway.datasets import annotated
-from tests.gateway.datasets.conftest import LIMITS, Client, SlowStore, serving
+from tests.gateway.datasets.conftest import Client, SlowStore, serving
 from tests.gateway.datasets.pictures import files_to, header, pets, spec, whole
 from tests.gateway.waiting import until
 from visionmesh.v1 import dataset_pb2
@@ -168,9 +169,8 @@ async def test_a_finalise_in_the_last_moment_of_a_failed_analysis_is_not_forgott
                 store.put(keys.dataset_file(dataset_id, "val/dog/0.png"), pets()["val/dog/0.png"])
                 analyzer.start(dataset_id)
 
-    changes = Hasty()
-    threads = ThreadPoolExecutor(2)
-    arrivals = Arrivals(database, store, changes, threads, LIMITS)
+    changes, threads = Hasty(), ThreadPoolExecutor(1)
+    arrivals = Arrivals(database, store, changes, threads, UploadLimits())
     analyzer = Analyzer(database, store, changes, arrivals, tmp_path / "work", max_image_pixels=10_000, threads=2)
     await analyzer.open()
     await database.write(
