@@ -256,6 +256,9 @@ async def test_what_is_found_reaches_the_contract_before_and_after_the_export(ta
         assert len(found.rotated_box.corners) == (4 if task_type == ORIENTED else 0)
     assert any(found.mask for found in first.detections) == (task_type == SEGMENTATION)
     await until(lambda: [loaded.runtime for loaded in pool.loaded()] == ["onnxruntime"])
+    with pytest.raises(DomainError, match="not an image of one of these formats") as refused:
+        await pool.predict(source, b"no image", lambda _: EVERYTHING)
+    assert refused.value.reason == "IMAGE_UNREADABLE"
     second = await ask()
     assert [found.label for found in second.detections] == [found.label for found in first.detections]
     assert second.detections[0].box.x_max == pytest.approx(first.detections[0].box.x_max, abs=0.1)
