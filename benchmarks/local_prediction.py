@@ -1,7 +1,8 @@
 """Predicting in process, as a script does that has the checkpoint.
 
-``python -m benchmarks.local_prediction WEIGHTS IMAGE THREADS``. The model is eager torch, prepared as the checkpoint's
-own description says. Commands, by lines of JSON (``benchmarks.worker``):
+``python -m benchmarks.local_prediction WEIGHTS IMAGE THREADS [MODEL.ONNX]``. The model is eager torch, or ONNX Runtime
+with its own defaults where a model for it is named, prepared as the checkpoint's description says. Commands, by lines
+of JSON (``benchmarks.worker``):
 
 answer  predict once; answers label → confidence
 times  predict ``count`` times, one after the other; answers the seconds of each
@@ -17,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
 import timm
 import torch
 from PIL import Image
@@ -29,9 +31,9 @@ TOP = 5
 
 
 class Classifier:
-    """A timm model from a checkpoint's ``weights.safetensors``."""
+    """A timm model from a checkpoint's ``weights.safetensors``, or as it was ``exported`` for ONNX Runtime."""
 
-    def __init__(self, weights: Path, threads: int) -> None:
+    def __init__(self, weights: Path, threads: int, exported: Path | None = None) -> None:
         torch.set_num_threads(threads)
         with safe_open(weights, framework="pt") as file:
             about = json.loads(file.metadata()["visionmesh"])
@@ -39,6 +41,11 @@ class Classifier:
         self._labels: list[str] = about["class_names"]
         self._model = timm.create_model(about["model_name"], num_classes=len(self._labels)).eval()
         self._model.load_state_dict(state)
+        self._session: Any = None
+        if exported is not None:
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = threads
+            self._session = onnxruntime.InferenceSession(str(exported), options, providers=["CPUExecutionProvider"])
         prepared = about["preprocessing"]
         size = prepared["image_size"]
         self._transform = create_transform(
@@ -53,9 +60,15 @@ class Classifier:
     def predict(self, encoded: bytes) -> dict[str, float]:
         image = Image.open(io.BytesIO(encoded)).convert("RGB")
         with torch.inference_mode():
-            chances = self._model(self._transform(image).unsqueeze(0))[0].softmax(0)
+            chances = self._scores(self._transform(image).unsqueeze(0))[0].softmax(0)
         values, places = chances.topk(min(TOP, len(self._labels)))
         return {self._labels[place]: value for place, value in zip(places.tolist(), values.tolist(), strict=True)}
+
+    def _scores(self, images: torch.Tensor) -> torch.Tensor:
+        if self._session is None:
+            scores: torch.Tensor = self._model(images)
+            return scores
+        return torch.from_numpy(self._session.run(None, {"images": images.numpy()})[0])
 
 
 def _handle(command: dict[str, Any], classifier: Classifier, image: bytes) -> Any:
@@ -76,6 +89,7 @@ def _handle(command: dict[str, Any], classifier: Classifier, image: bytes) -> An
 
 
 if __name__ == "__main__":
-    loaded, encoded = Classifier(Path(sys.argv[1]), int(sys.argv[3])), Path(sys.argv[2]).read_bytes()
+    exported = Path(sys.argv[4]) if len(sys.argv) > 4 else None
+    loaded, encoded = Classifier(Path(sys.argv[1]), int(sys.argv[3]), exported), Path(sys.argv[2]).read_bytes()
     loaded.predict(encoded)
     serve(lambda command: _handle(command, loaded, encoded))

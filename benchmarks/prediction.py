@@ -1,5 +1,6 @@
-"""Predicting through the gateway against the same model in process: the latency that the mesh adds for one client, and
-the rate for many clients at once against a loop over eager torch. ResNet-18 at 224 px, JPEGs of 640 × 480.
+"""Predicting through the gateway against the same model in process: the latency that the mesh adds for one client, with
+either runtime on both sides, and the rate for many clients at once against a loop over eager torch. ResNet-18 at 224 px,
+JPEGs of 640 × 480.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,17 +54,15 @@ def measure(options: Options) -> Sequence[Report]:
             trained = _train(client, folder)
             local = open_.enter_context(_local(trained, image, options.threads))
             apart = _compare_answers(client, trained, data, local, "torch")
-            latencies = in_turns(
-                options.runs,
-                {
-                    "in process": lambda: 1000 * statistics.median(local.ask(do="times", count=count)),
-                    "mesh": lambda: 1000 * statistics.median(_times(client, trained.job_id, data, count)),
-                },
-            )
+            by_torch = _latencies(client, trained, data, local, options.runs, count)
         with ExitStack() as open_:
             client = open_.enter_context(mesh_with(folder / "mesh", {**variables, RUNTIME: "auto"}))
             local = open_.enter_context(_local(trained, image, options.threads))
             apart = max(apart, _compare_answers(client, trained, data, local, "onnxruntime"))
+            [exported] = (folder / "mesh").rglob("model.onnx")
+            same = open_.enter_context(_local(trained, image, options.threads, exported))
+            apart = max(apart, _compare_answers(client, trained, data, same, "onnxruntime"))
+            by_onnxruntime = _latencies(client, trained, data, same, options.runs, count)
             rates = in_turns(
                 options.runs,
                 {
@@ -71,20 +70,11 @@ def measure(options: Options) -> Sequence[Report]:
                     "mesh": lambda: _rate(client, trained.job_id, data, seconds),
                 },
             )
-    one = {name: Series(f"{name}: median latency", "ms", values) for name, values in latencies.items()}
     many = {name: Series(name, "images/s", values) for name, values in rates.items()}
     agreement = {"largest difference of a probability between the sides": f"{apart:.1e}"}
     return [
-        Report(
-            "Prediction: latency for one client",
-            f"{MODEL} at {IMAGE_SIZE} px, trained for an epoch through the mesh, a JPEG of 640 × 480; {count} calls a "
-            "run one after the other by the blocking client, whole calls from JPEG to labels. Both sides compute in "
-            f"eager torch on {options.threads} threads, so that the difference is the mesh's; in process it is Pillow, "
-            "timm's transform and the model.",
-            [*one.values()],
-            [difference("added by the mesh", one["mesh"], one["in process"], MOST_ADDED_MS)],
-            agreement,
-        ),
+        _latency_report("ONNX Runtime, the mesh's default", by_onnxruntime, count, options.threads, agreement),
+        _latency_report("eager torch", by_torch, count, options.threads, agreement),
         Report(
             f"Prediction: rate of {CLIENTS} clients",
             f"The same model and image, the mesh with its default runtime, ONNX Runtime, on {options.threads} threads. "
@@ -97,8 +87,37 @@ def measure(options: Options) -> Sequence[Report]:
     ]
 
 
-def _local(trained: Trained, image: Path, threads: int) -> Worker:
-    words = str(trained.weights), str(image), str(threads)
+def _latencies(
+    client: Client, trained: Trained, data: bytes, local: Worker, runs: int, count: int
+) -> dict[str, list[float]]:
+    """The median milliseconds of a call in each run of both sides."""
+    return in_turns(
+        runs,
+        {
+            "in process": lambda: 1000 * statistics.median(local.ask(do="times", count=count)),
+            "mesh": lambda: 1000 * statistics.median(_times(client, trained.job_id, data, count)),
+        },
+    )
+
+
+def _latency_report(
+    runtime: str, latencies: Mapping[str, list[float]], count: int, threads: int, agreement: dict[str, str]
+) -> Report:
+    one = {name: Series(f"{name}: median latency", "ms", values) for name, values in latencies.items()}
+    return Report(
+        f"Prediction: latency for one client, {runtime}",
+        f"{MODEL} at {IMAGE_SIZE} px, trained for an epoch through the mesh, a JPEG of 640 × 480; {count} calls a "
+        "run one after the other by the blocking client, whole calls from JPEG to labels. Both sides compute with the "
+        f"same runtime on {threads} threads, so that the difference is the mesh's; in process it is Pillow, timm's "
+        "transform and the model.",
+        [*one.values()],
+        [difference("added by the mesh", one["mesh"], one["in process"], MOST_ADDED_MS)],
+        agreement,
+    )
+
+
+def _local(trained: Trained, image: Path, threads: int, exported: Path | None = None) -> Worker:
+    words = [str(trained.weights), str(image), str(threads), *([str(exported)] if exported else [])]
     return Worker("benchmarks.local_prediction", *words, variables=thread_variables(threads))
 
 

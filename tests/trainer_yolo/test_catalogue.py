@@ -37,6 +37,11 @@ def test_every_definition_that_ships_is_listed_or_is_of_a_task_that_the_mesh_lac
     }
 
 
+def test_the_page_says_how_many_there_are() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "yolo.md").read_text(encoding="utf-8")
+    assert f"lists all {len(MODELS)}:" in page
+
+
 def test_families_sizes_and_tasks_are_those_of_ultralytics() -> None:
     assert {"yolov3", "yolov3-tiny", "yolov5n", "yolov5x-p6", "yolov6m", "yolov8n", "yolov9c-seg", "yolov10b"} <= set(
         MODELS

@@ -109,7 +109,7 @@ def images(
 
 
 def _taken_for(result: event_pb2.ValidationResult, place: int) -> str:
-    """The wrong class that images or objects of a class are taken for most often, and how many are; a dash without any."""
+    """The wrong class that images or objects of a class are taken for most often, and how many; a dash without any."""
     if not result.confusion_matrix:
         return "-"
     wrong = {other: count for other, count in enumerate(result.confusion_matrix[place].counts) if other != place}
