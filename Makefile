@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 MARK := $(VENV)/.visionmesh-managed
 STAMP := $(VENV)/.visionmesh-installed
-CODE := visionmesh rpc annotations gateway storage trainer trainer_timm tests benchmarks examples
+CODE := visionmesh rpc annotations gateway storage trainer trainer_timm trainer_torch trainer_yolo tests benchmarks examples
 BASELINE := protos/baseline.binpb
 # Of `make bench`: names of benchmarks (all without), and their options.
 BENCH ?=
@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	touch $(MARK)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e ".[gateway,trainer,timm,dev]" -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e ".[gateway,trainer,timm,yolo,dev]" -c constraints.txt
 	touch $(STAMP)
 
 demo: env ## Run the whole story on this machine, from upload to prediction
@@ -78,8 +78,9 @@ protos: env ## Generate the Python stubs from the protos
 protos-check: env ## Fail where the committed stubs differ from the protos
 	$(BIN)/python protos/generate.py --check
 
-counts: env ## Count the parameters of every timm model again (after an upgrade of timm)
+counts: env ## Measure every model again (after an upgrade of timm or ultralytics)
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m trainer_timm.count_parameters
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m trainer_yolo.count_models
 
 protos-baseline: env ## Renew the image that `contract` compares with (at a release)
 	$(BIN)/buf build --exclude-source-info -o $(BASELINE)

@@ -18,6 +18,7 @@ COPY storage/__init__.py storage/__init__.py
 COPY storage/objects storage/objects
 COPY annotations annotations
 COPY trainer trainer
+COPY trainer_torch trainer_torch
 COPY trainer_timm trainer_timm
 USER visionmesh
 VOLUME ["/data", "/objects"]

@@ -23,26 +23,19 @@
 
 from __future__ import annotations
 
-import copy
-import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 
 from trainer_timm.names import CLASSIFICATION, FRAMEWORK
-from trainer_timm.optimizer_state import Tensors, join_state, split_state
 from trainer_timm.transforms import Preprocessing
+from trainer_torch.checkpoint_files import TRAINING_STATE_FILE, WEIGHTS_FILE, Snapshot, Tensors, read_tensors
+from trainer_torch.optimizer_state import join_state, split_state
 
-WEIGHTS_FILE = "weights.safetensors"
-TRAINING_STATE_FILE = "training_state.safetensors"
-METADATA_KEY = "visionmesh"
 _OWN_WEIGHTS = "model."
 
 
@@ -74,18 +67,6 @@ class TrainingState:
     early_stopping: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """A checkpoint in memory, its tensors copied: the training may go on while it is written.
-
-    ``weights`` and ``state`` are what the two files hold, tensors and JSON.
-    """
-
-    epoch: int
-    weights: tuple[Tensors, Mapping[str, Any]]
-    state: tuple[Tensors, Mapping[str, Any]]
-
-
 def take_snapshot(description: ModelDescription, weights: Tensors, state: TrainingState) -> Snapshot:
     """Copy what a checkpoint holds."""
     tensors, scalars = split_state(state.optimizer)
@@ -98,32 +79,7 @@ def take_snapshot(description: ModelDescription, weights: Tensors, state: Traini
         "scheduler": dict(state.scheduler),
         "early_stopping": dict(state.early_stopping),
     }
-    # Of what is no tensor too: an optimiser may go on changing a list or mapping that it gave away.
-    return Snapshot(
-        description.epoch,
-        (_copied(weights), _describe(description)),
-        (_copied(tensors), copy.deepcopy(content)),
-    )
-
-
-def write_checkpoint(checkpoints: Path, snapshot: Snapshot) -> Path:
-    """Write ``checkpoints/epoch-0007`` whole or not at all, and return its path.
-
-    The files lie in a hidden folder until they are on disk; a folder left by an earlier attempt at the same
-    epoch is replaced.
-    """
-    folder = checkpoints / f"epoch-{snapshot.epoch:04d}"
-    temporary = checkpoints / f".{folder.name}.partial"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    _write(temporary / WEIGHTS_FILE, *snapshot.weights)
-    _write(temporary / TRAINING_STATE_FILE, *snapshot.state)
-    _sync(temporary)
-    if folder.exists():
-        shutil.rmtree(folder)
-    temporary.rename(folder)
-    _sync(checkpoints)
-    return folder
+    return Snapshot.of(description.epoch, (weights, _describe(description)), (tensors, content))
 
 
 def load_model(folder: Path) -> tuple[ModelDescription, Tensors]:
@@ -131,7 +87,7 @@ def load_model(folder: Path) -> tuple[ModelDescription, Tensors]:
 
     Raises FileNotFoundError when the folder has no weights, and SafetensorError when they are not of this trainer.
     """
-    tensors, content = _read(folder / WEIGHTS_FILE)
+    tensors, content = read_tensors(folder / WEIGHTS_FILE)
     if content.get("framework") != FRAMEWORK:
         raise SafetensorError(f"{WEIGHTS_FILE} was made by {content.get('framework')}, not by {FRAMEWORK}.")
     preprocessing = dict(content["preprocessing"])
@@ -150,7 +106,7 @@ def load_model(folder: Path) -> tuple[ModelDescription, Tensors]:
 
 def load_training_state(folder: Path) -> TrainingState:
     """Read what ``take_snapshot`` was given, the optimiser's tensors on the CPU."""
-    tensors, content = _read(folder / TRAINING_STATE_FILE)
+    tensors, content = read_tensors(folder / TRAINING_STATE_FILE)
     own = {name: tensors.pop(name) for name in list(tensors) if name.startswith(_OWN_WEIGHTS)}
     return TrainingState(
         optimizer=join_state(tensors, content["optimizer"]),
@@ -174,35 +130,3 @@ def _describe(description: ModelDescription) -> dict[str, Any]:
         "metrics": dict(description.metrics),
         "versions": dict(description.versions),
     }
-
-
-def _copied(tensors: Tensors) -> Tensors:
-    # Also because safetensors refuses tensors that share memory or are not contiguous.
-    return {
-        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-        for name, tensor in tensors.items()
-    }
-
-
-def _write(path: Path, tensors: Tensors, content: Mapping[str, Any]) -> None:
-    save_file(dict(tensors), path, metadata={METADATA_KEY: json.dumps(content)})
-    _sync(path)
-
-
-def _read(path: Path) -> tuple[Tensors, dict[str, Any]]:
-    with safe_open(path, framework="pt", device="cpu") as file:
-        metadata = file.metadata() or {}
-        names = list(file.keys())
-        tensors = {name: file.get_tensor(name) for name in names}
-    if METADATA_KEY not in metadata:
-        raise SafetensorError(f"{path.name} has no metadata named {METADATA_KEY}: it is no checkpoint of this mesh.")
-    content: dict[str, Any] = json.loads(metadata[METADATA_KEY])
-    return tensors, content
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

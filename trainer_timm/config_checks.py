@@ -8,9 +8,9 @@ from functools import lru_cache
 import torch
 
 from trainer.adapter import BadTrainingData, ConfigValue, JobDraft, Violation
+from trainer.config_values import integer, number, numbers, text
 from trainer_timm.catalogue import get_model
 from trainer_timm.models import build_model
-from trainer_timm.settings import integer, number, numbers, text
 from trainer_timm.transforms import Preprocessing, training_transform
 
 # Any will do: a policy is valid, or not, whatever the model.

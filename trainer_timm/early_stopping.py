@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainer.adapter import TrainingSpec
+from trainer.config_values import integer, number, switch, text
 from trainer_timm.names import PRIMARY_METRICS
-from trainer_timm.settings import integer, number, switch, text
 
 
 class EarlyStopping:

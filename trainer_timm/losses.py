@@ -11,7 +11,7 @@ from timm.loss.class_weights import compute_class_weights
 from torchvision.ops import sigmoid_focal_loss
 
 from trainer.adapter import ConfigValue, Sample
-from trainer_timm.settings import number, text
+from trainer.config_values import number, text
 
 
 def create_loss(config: Mapping[str, ConfigValue], samples: Sequence[Sample], num_classes: int) -> torch.nn.Module:

@@ -8,7 +8,7 @@ import torch
 from timm.data.mixup import Mixup
 
 from trainer.adapter import ConfigValue
-from trainer_timm.settings import integer, number, text
+from trainer.config_values import integer, number, text
 
 
 class Mixing:

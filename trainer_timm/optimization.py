@@ -14,8 +14,8 @@ from timm.scheduler.scheduler import Scheduler
 from timm.scheduler.scheduler_factory import create_scheduler_v2
 
 from trainer.adapter import TrainingSpec
+from trainer.config_values import integer, number, numbers, text
 from trainer_timm.fields.optimizer import WITH_BETAS, WITH_EPS, WITH_MOMENTUM
-from trainer_timm.settings import integer, number, numbers, text
 
 # What torch's plateau schedule counts; timm keeps only a part of it in its own state.
 _PLATEAU_STATE = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")

@@ -9,6 +9,7 @@ import torch
 from timm.utils.model_ema import ModelEmaV3
 
 from trainer.adapter import BadTrainingData, TrainingDataset, TrainingReporter, TrainingSpec
+from trainer.config_values import integer, number, switch, text
 from trainer_timm.checkpoint import (
     ModelDescription,
     TrainingState,
@@ -16,7 +17,6 @@ from trainer_timm.checkpoint import (
     load_training_state,
     take_snapshot,
 )
-from trainer_timm.checkpoint_writer import CheckpointWriter
 from trainer_timm.checks import check_dataset
 from trainer_timm.devices import best_device, has_fast_bfloat16
 from trainer_timm.early_stopping import EarlyStopping
@@ -28,10 +28,10 @@ from trainer_timm.mixing import create_mixing
 from trainer_timm.models import build_model, check_image_size
 from trainer_timm.optimization import create_optimizer, create_scheduler, restore_scheduler, scheduler_state
 from trainer_timm.pretrained import check_pretrained
-from trainer_timm.seeding import seed_epoch
-from trainer_timm.settings import integer, number, switch, text
 from trainer_timm.transforms import evaluation_transform, resolve_preprocessing, training_transform
 from trainer_timm.warm_start import start_from
+from trainer_torch.checkpoint_writer import CheckpointWriter
+from trainer_torch.seeding import seed_epoch
 
 
 def train(

@@ -11,7 +11,7 @@ from timm.data.config import resolve_data_config
 from timm.data.transforms_factory import create_transform
 
 from trainer.adapter import ConfigValue
-from trainer_timm.settings import integer, number, text
+from trainer.config_values import integer, number, text
 
 ImageTransform = Callable[[Image.Image], torch.Tensor]
 

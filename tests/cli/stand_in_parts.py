@@ -12,10 +12,11 @@ from types import FrameType
 
 from tests.cli.refusing import TOKEN
 from tests.cli.stand_in import serve
+from visionmesh.cli.processes import TRAINERS
 
 _CHECKOUT = {
     "gateway": "from tests.cli.stand_in_parts import gateway\n\ngateway()\n",
-    "trainer_timm": "from tests.cli.stand_in_parts import trainer\n\ntrainer()\n",
+    **dict.fromkeys(TRAINERS, "from tests.cli.stand_in_parts import trainer\n\ntrainer()\n"),
 }
 
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tests.cli.stand_in_parts import make_checkout
-from visionmesh.cli.processes import EmbeddedMesh, MeshError, find_checkout
+from visionmesh.cli.processes import TRAINERS, EmbeddedMesh, MeshError, find_checkout
 from visionmesh.client import Client
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -64,7 +64,7 @@ def test_mesh_serves_and_ends_trainers_before_the_gateway(tmp_path: Path, home: 
     assert answers(mesh)
     pids = mesh.pids()
     mesh.stop()
-    assert (tmp_path / "data" / "objects.ended").read_text().split() == ["trainer", "gateway"]
+    assert (tmp_path / "data" / "objects.ended").read_text().split() == [*["trainer"] * len(TRAINERS), "gateway"]
     assert not any(alive(pid) for pid in pids.values())
     assert "gateway serves" in (tmp_path / "data" / "logs" / "gateway.log").read_text()
 
@@ -86,7 +86,7 @@ def test_secrets_are_for_their_owner_and_ports_are_kept(tmp_path: Path, home: Pa
             assert json.loads((data / "mesh.json").read_text())["ports"]["mesh"] != first["ports"]["mesh"]
 
 
-@pytest.mark.parametrize("part", ["gateway", "trainer_timm"])
+@pytest.mark.parametrize("part", ["gateway", *TRAINERS])
 def test_part_that_dies_is_started_again(tmp_path: Path, home: Path, part: str) -> None:
     told: list[str] = []
     with EmbeddedMesh(tmp_path / "data", 0, home, on_message=told.append) as mesh:
@@ -164,7 +164,7 @@ def test_up_says_when_it_is_ready_and_stops_on_a_signal(tmp_path: Path, home: Pa
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
-    assert (tmp_path / "data" / "objects.ended").read_text().split() == ["trainer", "gateway"]
+    assert (tmp_path / "data" / "objects.ended").read_text().split() == [*["trainer"] * len(TRAINERS), "gateway"]
 
 
 def test_up_stopped_while_starting_leaves_nothing(tmp_path: Path) -> None:
@@ -200,10 +200,10 @@ def test_next_up_ends_what_a_killed_one_left(tmp_path: Path, home: Path) -> None
     ports = (tmp_path / "data" / "mesh.json").read_text()
     process.kill()
     process.communicate()
-    assert len(left) == 2 and all(alive(pid) for pid in left)
+    assert len(left) == 1 + len(TRAINERS) and all(alive(pid) for pid in left)
     told: list[str] = []
     with EmbeddedMesh(tmp_path / "data", 0, home, on_message=told.append) as mesh:
         assert not any(alive(pid) for pid in left)
-        assert told == [f"ended the {part} of an earlier mesh that was killed" for part in ("gateway", "trainer_timm")]
+        assert told == [f"ended the {part} of an earlier mesh that was killed" for part in ("gateway", *TRAINERS)]
         assert (tmp_path / "data" / "mesh.json").read_text() == ports
         assert answers(mesh)

@@ -11,7 +11,7 @@ import pytest
 from tests.end_to_end import digits
 from tests.end_to_end.conftest import Backend, serving
 from tests.end_to_end.processes import AGENT, TRAINING, kill_part, kill_run, of_runs, until
-from visionmesh.cli.processes import EmbeddedMesh
+from visionmesh.cli.processes import TRAINERS, EmbeddedMesh
 from visionmesh.client import Client, Patience
 from visionmesh.v1 import dataset_pb2, event_pb2, job_state_pb2, training_pb2
 
@@ -47,7 +47,7 @@ def job(
     own_mesh: EmbeddedMesh, own_client: Client, own_dataset: dataset_pb2.Dataset, epochs: int
 ) -> training_pb2.TrainingJob:
     """A training in its third epoch, with many more to go."""
-    until(lambda: of_runs(own_mesh, AGENT) == [] and set(own_mesh.pids()) == {"gateway", "trainer_timm"})
+    until(lambda: of_runs(own_mesh, AGENT) == [] and set(own_mesh.pids()) == {"gateway", *TRAINERS})
     job = own_client.create_job(digits.spec(own_dataset.id, epochs=epochs, batch_size=12))
     own_client.start_job(job.id)
     for metric in own_client.watch_metrics(job.id):

@@ -12,7 +12,11 @@ import yaml
 from tests.tooling.imports import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-DOCKERFILES = {"gateway": "docker/gateway.Dockerfile", "trainer-timm": "docker/trainer-timm.Dockerfile"}
+DOCKERFILES = {
+    "gateway": "docker/gateway.Dockerfile",
+    "trainer-timm": "docker/trainer-timm.Dockerfile",
+    "trainer-yolo": "docker/trainer-yolo.Dockerfile",
+}
 
 
 def instructions(service: str) -> list[tuple[str, str]]:

@@ -10,7 +10,17 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("visionmesh", "rpc", "annotations", "gateway", "storage", "trainer", "trainer_timm")
+ROOMS = (
+    "visionmesh",
+    "rpc",
+    "annotations",
+    "gateway",
+    "storage",
+    "trainer",
+    "trainer_timm",
+    "trainer_torch",
+    "trainer_yolo",
+)
 
 
 def sources(folder: Path) -> Iterator[Path]:

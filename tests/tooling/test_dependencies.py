@@ -28,10 +28,11 @@ FOUND_BY_NAME = {"psycopg2-binary", "uvloop"}
 @pytest.mark.parametrize(
     ("rooms", "extras"),
     [
-        (["visionmesh"], []),
+        (["visionmesh"], ["draw"]),
         (["rpc", "annotations", "gateway", "storage"], ["gateway"]),
         (["rpc", "trainer", "storage/objects"], ["trainer"]),
-        (["trainer_timm"], ["trainer", "timm"]),
+        (["trainer_timm", "trainer_torch"], ["trainer", "timm"]),
+        (["trainer_yolo", "trainer_torch"], ["trainer", "yolo"]),
     ],
 )
 def test_rooms_import_what_their_extras_name(rooms: list[str], extras: list[str]) -> None:
@@ -52,15 +53,28 @@ def test_the_extras_of_servers_name_nothing_that_is_not_imported() -> None:
     trainer = set().union(
         *(
             distributions(imported(path))
-            for room in ("rpc", "trainer", "trainer_timm", "storage/objects")
+            for room in (
+                "rpc",
+                "annotations",
+                "trainer",
+                "trainer_timm",
+                "trainer_torch",
+                "trainer_yolo",
+                "storage/objects",
+            )
             for path in sources(ROOT / room)
         )
     )
-    assert (EXTRAS["trainer"] | EXTRAS["timm"]) - trainer - FOUND_BY_NAME == set()
+    assert (EXTRAS["trainer"] | EXTRAS["timm"] | EXTRAS["yolo"]) - trainer - FOUND_BY_NAME == set()
 
 
 def test_the_gateway_needs_no_torch() -> None:
-    assert not _with_all_it_brings(BASE | EXTRAS["gateway"]) & {"torch", "torchvision", "timm"}
+    assert not _with_all_it_brings(BASE | EXTRAS["gateway"]) & {
+        "torch",
+        "torchvision",
+        "timm",
+        "ultralytics-opencv-headless",
+    }
 
 
 def test_every_version_is_pinned_and_installed() -> None:

@@ -21,11 +21,17 @@ from tests.tooling.compose import COMPOSE, DOCKERFILES, instructions, variables
 from tests.tooling.imports import ROOT, own_modules
 from trainer.settings import TrainerSettings
 
-SETTINGS: dict[str, type[BaseSettings]] = {"gateway": GatewaySettings, "trainer-timm": TrainerSettings}
+SETTINGS: dict[str, type[BaseSettings]] = {
+    "gateway": GatewaySettings,
+    "trainer-timm": TrainerSettings,
+    "trainer-yolo": TrainerSettings,
+}
 STARTS = {
     "gateway": ["gateway.__main__"],
     "trainer-timm": ["trainer_timm.__main__", "trainer_timm.adapter", "trainer.runs.agent", "trainer.runs.process"],
+    "trainer-yolo": ["trainer_yolo.__main__", "trainer_yolo.adapter", "trainer.runs.agent", "trainer.runs.process"],
 }
+TRAINERS = ("trainer-timm", "trainer-yolo")
 SECRETS = ("mesh_token", "database_password", "s3_secret_access_key")
 
 
@@ -93,11 +99,14 @@ def test_variables_are_settings_of_the_process_and_its_values_are_accepted(
 
 def test_the_services_find_each_other() -> None:
     services = COMPOSE["services"]
-    gateway, trainer = services["gateway"], services["trainer-timm"]
-    assert yaml.safe_load(gateway["environment"]["VISIONMESH_TRAINER_ADDRESSES"]) == ["trainer-timm:50061"]
-    assert trainer["environment"]["VISIONMESH_LISTEN_ADDRESS"].endswith(":50061")
-    host, port = trainer["environment"]["VISIONMESH_MESH_TARGET"].split(":")
-    assert host in services and gateway["environment"]["VISIONMESH_MESH_ADDRESS"].endswith(f":{port}")
+    gateway = services["gateway"]
+    addresses = yaml.safe_load(gateway["environment"]["VISIONMESH_TRAINER_ADDRESSES"])
+    assert addresses == [f"{name}:50061" for name in TRAINERS]
+    for name in TRAINERS:
+        trainer = services[name]
+        assert trainer["environment"]["VISIONMESH_LISTEN_ADDRESS"].endswith(":50061")
+        host, port = trainer["environment"]["VISIONMESH_MESH_TARGET"].split(":")
+        assert host in services and gateway["environment"]["VISIONMESH_MESH_ADDRESS"].endswith(f":{port}")
 
 
 def test_the_public_port_alone_is_published_and_on_this_machine_only() -> None:
@@ -128,6 +137,7 @@ def test_services_wait_for_what_they_need_and_all_of_it_has_a_health_check() -> 
     assert waits == {
         "gateway": {"postgres", "objects"},
         "trainer-timm": {"gateway"},
+        "trainer-yolo": {"gateway"},
         "postgres": set(),
         "objects": set(),
     }
@@ -176,7 +186,7 @@ def test_making_secrets_again_keeps_them(secrets: Path) -> None:
 def test_server_and_mesh_agree_on_the_key_of_the_object_store() -> None:
     services = COMPOSE["services"]
     objects = services["objects"]["environment"]
-    for service in ("gateway", "trainer-timm"):
+    for service in ("gateway", *TRAINERS):
         given = services[service]["environment"]
         assert given["VISIONMESH_S3_ACCESS_KEY_ID"] == objects["RUSTFS_ACCESS_KEY"]
         assert given["VISIONMESH_S3_SECRET_ACCESS_KEY_FILE"] == objects["RUSTFS_SECRET_KEY_FILE"]

@@ -170,7 +170,8 @@ def test_the_reporter_tells_what_an_adapter_reports(folder: RunFolder) -> None:
         reporter.progress(1, step, 100, 0.5, 12.5)
     reporter.metrics(1, 100, 0.25, None, 0.1, {"val_loss": 0.5, "nan": math.nan})
     scores = {"precision": 0.5, "recall": 1.0, "f1": 0.75, "support": 4}
-    summary = {"per_class": [scores, {"label": "wolf", **scores}], "confusion_matrix": [[1, 2], [3, 4]]}
+    wolf = {"label": "wolf", "ap50": 0.5, "ap50_95": 0.25, **scores}
+    summary = {"per_class": [scores, wolf], "confusion_matrix": [[1, 2], [3, 4]]}
     reporter.validation(1, summary)
     checkpoint = folder.path / "checkpoints" / "one"
     reporter.checkpoint(1, checkpoint, True, {"accuracy": 0.5})
@@ -197,6 +198,10 @@ def test_the_reporter_tells_what_an_adapter_reports(folder: RunFolder) -> None:
     metric, validation, local = events[3].metric, events[4].validation, events[5].local_checkpoint
     assert metric.loss == 0.25 and not metric.HasField("accuracy") and dict(metric.extra_metrics) == {"val_loss": 0.5}
     assert [item.label for item in validation.classes] == ["cat", "wolf"]
+    assert [(item.HasField("ap50"), item.ap50, item.ap50_95) for item in validation.classes] == [
+        (False, 0.0, 0.0),
+        (True, 0.5, 0.25),
+    ]
     assert [list(row.counts) for row in validation.confusion_matrix] == [[1, 2], [3, 4]]
     assert (local.folder, local.is_best) == ("checkpoints/one", True)
     assert [event.log.message for event in events[6:]] == ["two", "lines"]

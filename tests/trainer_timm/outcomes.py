@@ -16,7 +16,7 @@ from trainer.adapter import TrainingDataset, TrainingSpec
 from trainer_timm.adapter import TimmAdapter
 from trainer_timm.checkpoint import load_model, load_training_state
 from trainer_timm.models import build_model
-from trainer_timm.seeding import seed_epoch
+from trainer_torch.seeding import seed_epoch
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from trainer.adapter import TrainingDiverged
-from trainer_timm.checkpoint import ModelDescription, Snapshot, TrainingState, load_model, take_snapshot
-from trainer_timm.checkpoint_writer import CheckpointWriter
+from trainer_timm.checkpoint import ModelDescription, TrainingState, load_model, take_snapshot
 from trainer_timm.transforms import Preprocessing
+from trainer_torch.checkpoint_files import Snapshot
+from trainer_torch.checkpoint_writer import CheckpointWriter
 
 PREPROCESSING = Preprocessing(32, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), "bilinear", 0.95, "center")
 DESCRIPTION = ModelDescription("test_resnet", ("a", "b"), PREPROCESSING, 1, {"accuracy": 0.5}, {"timm": "1"})

@@ -13,11 +13,12 @@ import torch
 from tests.trainer_timm.helpers import Recorder, make_spec, write_dataset
 from trainer.adapter import BadTrainingData, TrainingDataset
 from trainer_timm.adapter import TimmAdapter
-from trainer_timm.checkpoint import ModelDescription, TrainingState, load_model, take_snapshot, write_checkpoint
+from trainer_timm.checkpoint import ModelDescription, TrainingState, load_model, take_snapshot
 from trainer_timm.heads import head_names, is_of
 from trainer_timm.models import build_model
 from trainer_timm.transforms import resolve_preprocessing
 from trainer_timm.warm_start import start_from
+from trainer_torch.checkpoint_files import write_checkpoint
 
 # So small that an epoch changes no weight that one could see.
 STILL = 1e-12

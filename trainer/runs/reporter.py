@@ -85,7 +85,8 @@ class SpoolReporter:
         """Tell what a validation found.
 
         ``summary`` has, each where the task has it: ``per_class`` (mappings with precision, recall, f1, support, and
-        label or label_id), ``confusion_matrix`` (images by [true class][predicted class]), ``metrics`` (by name) and
+        label or label_id; of objects ap50 and ap50_95 too), ``confusion_matrix`` (images by [true class][predicted
+        class], or objects with one more row and column for none), ``metrics`` (by name) and
         ``images`` (mappings with path, label_id, predictions as pairs of label_id and confidence, the most likely
         first, and loss), which go with the checkpoint of the epoch.
         """
@@ -142,13 +143,17 @@ class SpoolReporter:
 
     def _class_score(self, index: int, item: Mapping[str, Any]) -> event_pb2.ClassScore:
         label = item.get("label")
-        return event_pb2.ClassScore(
+        score = event_pb2.ClassScore(
             label=self._class_names[int(item.get("label_id", index))] if label is None else str(label),
             precision=float(item["precision"]),
             recall=float(item["recall"]),
             f1=float(item["f1"]),
             support=int(item["support"]),
         )
+        for name in ("ap50", "ap50_95"):
+            if name in item:
+                setattr(score, name, float(item[name]))
+        return score
 
 
 def _finite(value: float | None) -> float | None:

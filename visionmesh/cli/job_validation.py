@@ -109,12 +109,15 @@ def images(
 
 
 def _taken_for(result: event_pb2.ValidationResult, place: int) -> str:
-    """The wrong class that images of a class are taken for most often, and how many are; a dash without any."""
+    """The wrong class that images or objects of a class are taken for most often, and how many; a dash without any."""
     if not result.confusion_matrix:
         return "-"
     wrong = {other: count for other, count in enumerate(result.confusion_matrix[place].counts) if other != place}
     other = max(wrong, key=lambda each: wrong[each], default=place)
-    return f"{result.classes[other].label} ({wrong[other]})" if wrong.get(other) else "-"
+    if not wrong.get(other):
+        return "-"
+    # Of objects there is one more column, for those that were missed.
+    return f"{result.classes[other].label if other < len(result.classes) else 'nothing'} ({wrong[other]})"
 
 
 def _metrics(result: event_pb2.ValidationResult) -> dict[str, str]:

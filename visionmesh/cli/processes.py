@@ -22,7 +22,7 @@ from visionmesh.client import Client, VisionMeshError
 __all__ = ["EmbeddedMesh", "MeshError", "find_checkout"]
 
 GATEWAY = "gateway"
-TRAINERS = ("trainer_timm",)
+TRAINERS = ("trainer_timm", "trainer_yolo")
 # Trainers finish the batch, publish the checkpoint and say so; only then may the gateway go.
 _TRAINER_END_SECONDS = 120.0
 _GATEWAY_END_SECONDS = 30.0

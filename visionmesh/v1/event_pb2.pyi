@@ -204,18 +204,22 @@ class LogLine(_message.Message):
     def __init__(self, level: _Optional[_Union[LogLevel, str]] = ..., message: _Optional[str] = ..., source: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class ClassScore(_message.Message):
-    __slots__ = ("label", "precision", "recall", "f1", "support")
+    __slots__ = ("label", "precision", "recall", "f1", "support", "ap50", "ap50_95")
     LABEL_FIELD_NUMBER: _ClassVar[int]
     PRECISION_FIELD_NUMBER: _ClassVar[int]
     RECALL_FIELD_NUMBER: _ClassVar[int]
     F1_FIELD_NUMBER: _ClassVar[int]
     SUPPORT_FIELD_NUMBER: _ClassVar[int]
+    AP50_FIELD_NUMBER: _ClassVar[int]
+    AP50_95_FIELD_NUMBER: _ClassVar[int]
     label: str
     precision: float
     recall: float
     f1: float
     support: int
-    def __init__(self, label: _Optional[str] = ..., precision: _Optional[float] = ..., recall: _Optional[float] = ..., f1: _Optional[float] = ..., support: _Optional[int] = ...) -> None: ...
+    ap50: float
+    ap50_95: float
+    def __init__(self, label: _Optional[str] = ..., precision: _Optional[float] = ..., recall: _Optional[float] = ..., f1: _Optional[float] = ..., support: _Optional[int] = ..., ap50: _Optional[float] = ..., ap50_95: _Optional[float] = ...) -> None: ...
 
 class ConfusionRow(_message.Message):
     __slots__ = ("counts",)

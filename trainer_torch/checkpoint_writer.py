@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from trainer_timm.checkpoint import Snapshot, write_checkpoint
+from trainer_torch.checkpoint_files import Snapshot, write_checkpoint
 
 
 class CheckpointWriter:
