@@ -35,14 +35,20 @@ def check_data(data: TrainingData, spec: TrainingSpec) -> None:
         raise BadTrainingData("The val split has no images; every epoch is validated.")
     if spec.task_type == CLASSIFICATION:
         _check_classes(data)
-    batch_size = min(spec.batch_size, len(data.train))
+    _check_last_batch(len(data.train), spec)
+
+
+def _check_last_batch(images: int, spec: TrainingSpec) -> None:
+    """Batch normalisation has no statistics for a single value."""
+    batch_size = min(spec.batch_size, images)
     stride = measures_of(spec.model_name).stride
-    # Batch normalisation has no statistics for a single value.
-    if len(data.train) % batch_size == 1 % batch_size and spec.image_size < 2 * stride:
+    change = spec.config.get("augmentation.multi_scale", 0.0)
+    smallest = int(spec.image_size * (1 - change)) if isinstance(change, float) else spec.image_size
+    if images % batch_size == 1 % batch_size and smallest < 2 * stride:
         raise BadTrainingData(
-            f"The last batch of {len(data.train)} images in batches of {batch_size} is a single image, which cannot "
-            f"be learned from at {spec.image_size} pixels: use another batch_size, or an image_size from "
-            f"{2 * stride} on."
+            f"The last batch of {images} images in batches of {batch_size} is a single image, which cannot be learned "
+            f"from at {max(smallest, stride)} pixels: use another batch_size, or an image_size that is never below "
+            f"{2 * stride}."
         )
 
 

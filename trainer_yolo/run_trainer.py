@@ -66,8 +66,6 @@ class RunTrainer(BaseTrainer):
         self.args.workers = arguments["workers"]
         self.add_callback("on_train_epoch_start", RunTrainer._begin_epoch)
 
-    # --- what is read ---------------------------------------------------------------------------------------------
-
     def get_dataset(self) -> dict[str, Any]:
         """The data as it is in memory."""
         return self.run.data.as_ultralytics()
@@ -90,8 +88,6 @@ class RunTrainer(BaseTrainer):
             pin_memory=self.device.type != "cpu",
             begin=(lambda: (self.run.seed, self.epoch + 1)) if training else None,
         )
-
-    # --- updates --------------------------------------------------------------------------------------------------
 
     def _begin_epoch(self) -> None:
         self._accumulated = self._steps = 0
@@ -129,8 +125,6 @@ class RunTrainer(BaseTrainer):
         """Mean loss of the epoch so far, the sum of all its parts."""
         return sum(float(value) for value in (self.tloss or {}).values())
 
-    # --- what an epoch leaves -------------------------------------------------------------------------------------
-
     def validate(self) -> tuple[dict[str, float], float]:
         """Validate, and say how good the epoch is by the job's primary metric. Raises TrainingDiverged."""
         metrics, _ = super().validate()
@@ -156,8 +150,6 @@ class RunTrainer(BaseTrainer):
 
     def _handle_nan_recovery(self, epoch: int) -> bool:
         return False  # a loss that is not finite has ended the training
-
-    # --- going on -------------------------------------------------------------------------------------------------
 
     def resume_training(self, ckpt: Any) -> None:
         """Put every state where the checkpoint left it."""

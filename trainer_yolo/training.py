@@ -122,8 +122,6 @@ class Run:
         stopped = bool(patience) and state.epoch - int(state.early_stopping["best_epoch"]) >= patience
         return stopped or state.epoch >= self._spec.epochs
 
-    # --- what the trainer asks ------------------------------------------------------------------------------------
-
     def build_model(self) -> torch.nn.Module:
         """Build the model with the weights that the job begins with."""
         spec = self._spec
@@ -158,13 +156,13 @@ class Run:
         metrics = self._metrics(trainer, results)
         reported = {name: value for name, value in metrics.items() if name not in ("accuracy", "loss")}
         reported["samples_per_second"] = self._samples_per_second
-        for name, group in zip(("weights", "norms", "biases"), trainer.optimizer.param_groups, strict=False):
-            reported[f"learning_rate_{name}"] = float(group["lr"])
-        rate = float(trainer.optimizer.param_groups[0]["lr"])
+        # Of two groups of one name the first is that of the head, which MuSGD lets learn faster.
+        rates = {str(group["param_group"]): float(group["lr"]) for group in trainer.optimizer.param_groups}
+        reported |= {f"learning_rate_{name}": rate for name, rate in rates.items()}
         updates = int(trainer.ema.updates)
         # The images of a validation belong to the checkpoint that is told next: the one before must be told by now.
         self._writer.wait()
-        reporter.metrics(epoch, updates, metrics["loss"], results.metrics.get("accuracy"), rate, reported)
+        reporter.metrics(epoch, updates, metrics["loss"], results.metrics.get("accuracy"), rates["weight"], reported)
         summary: dict[str, object] = {
             "per_class": results.per_class,
             "confusion_matrix": results.confusion_matrix,
@@ -213,8 +211,6 @@ class Run:
                 early_stopping={"best": float(stopper.best_fitness), "best_epoch": int(stopper.best_epoch)},
             ),
         )
-
-    # --- what it tells --------------------------------------------------------------------------------------------
 
     def _begin(self, trainer: RunTrainer) -> None:
         spec, log = self._spec, self._reporter.log

@@ -123,7 +123,9 @@ def test_an_image_that_is_stored_on_its_side_is_learned_from_upright(tmp_path: P
 def test_a_last_batch_of_one_image_is_refused_where_nothing_can_be_normalised(tmp_path: Path) -> None:
     dataset = annotated(tmp_path, [AnnotatedObject(0, BOX)])
     why = refused(make_spec(batch_size=1, image_size=32), dataset, tmp_path)
-    assert "another batch_size" in why and "64" in why
+    assert "another batch_size" in why and "never below 64" in why
+    changing: dict[str, ConfigValue] = {"augmentation.multi_scale": 0.5}
+    assert "at 32 pixels" in refused(make_spec(DETECTION, changing, batch_size=1), dataset, tmp_path)
     assert YoloAdapter().train(make_spec(batch_size=1, epochs=1), dataset, tmp_path / "run", Recorder())
 
 

@@ -45,7 +45,8 @@ def test_a_training_tells_its_beginning_its_steps_its_epochs_and_its_checkpoints
         metrics = summary["metrics"]
         assert isinstance(metrics, dict) and measured <= set(metrics) <= {*checkpoint[3]}
         assert measured <= {*epoch.extra, "accuracy"}
-        assert epoch.learning_rate > 0 and epoch.extra["samples_per_second"] > 0
+        assert epoch.learning_rate == epoch.extra["learning_rate_weight"] > 0
+        assert epoch.extra["samples_per_second"] > 0
         assert (epoch.accuracy is None) == (task_type != CLASSIFICATION)
         scores: Any = summary["per_class"]
         assert [score["label"] for score in scores] == list(CLASS_NAMES)
