@@ -1,6 +1,6 @@
 """Predicting through the gateway against the same model in process: the latency that the mesh adds for one client, with
-either runtime on both sides, and the rate for many clients at once against a loop over eager torch. ResNet-18 at 224 px,
-JPEGs of 640 × 480.
+either runtime on both sides, and the rate for many clients at once against a loop over eager torch. ResNet-18 at
+224 px, JPEGs of 640 × 480.
 """
 
 from __future__ import annotations

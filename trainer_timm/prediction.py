@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import islice
 from pathlib import Path
 
 import torch
 from PIL import Image
 
 from annotations.pictures import upright_rgb
-from trainer.adapter import Classification, Export, ExportFailed, Prediction, PredictOptions
+from trainer.adapter import Export, ExportFailed, Prediction, PredictOptions
 from trainer_timm.checkpoint import ModelDescription, load_model
 from trainer_timm.devices import best_device
 from trainer_timm.models import build_model
 from trainer_timm.names import CLASSIFICATION
 from trainer_timm.transforms import evaluation_transform
+from trainer_torch.classes import most_probable
 
 # From images (float32, (N, 3, S, S), normalised, on the CPU) to raw scores (float32, (N, classes), on the CPU).
 Compute = Callable[[torch.Tensor], torch.Tensor]
@@ -50,22 +50,13 @@ class Classifier:
     def predict_batch(self, inputs: Sequence[torch.Tensor], options: Sequence[PredictOptions]) -> list[Prediction]:
         """Return for each image the ``top_k`` most probable classes that reach the threshold, most confident first."""
         probabilities = self.logits(inputs).softmax(dim=1)
-        return [self._prediction(row, chosen) for row, chosen in zip(probabilities, options, strict=True)]
+        return [
+            most_probable(row, self.class_names, chosen) for row, chosen in zip(probabilities, options, strict=True)
+        ]
 
     def export(self, runtime: str) -> Export | None:
         """None: only what torch computes can be exported."""
         return None
-
-    def _prediction(self, probabilities: torch.Tensor, options: PredictOptions) -> Prediction:
-        # With labels to choose from, the most probable of those are wanted, however many others come before.
-        count = options.top_k if options.labels is None else len(self.class_names)
-        values, label_ids = probabilities.topk(max(0, min(count, len(self.class_names))))
-        found = (
-            Classification(self.class_names[label_id], label_id, confidence)
-            for confidence, label_id in zip(values.tolist(), label_ids.tolist(), strict=True)
-            if confidence >= options.confidence_threshold and options.allows(self.class_names[label_id])
-        )
-        return Prediction(classifications=tuple(islice(found, options.top_k)))
 
 
 class TimmPredictor(Classifier):

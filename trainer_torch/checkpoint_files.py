@@ -76,7 +76,12 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
         tensors = {name: file.get_tensor(name) for name in names}
     if METADATA_KEY not in metadata:
         raise SafetensorError(f"{path.name} has no metadata named {METADATA_KEY}: it is no checkpoint of this mesh.")
-    content: dict[str, Any] = json.loads(metadata[METADATA_KEY])
+    try:
+        content = json.loads(metadata[METADATA_KEY])
+    except ValueError as error:
+        raise SafetensorError(f"{path.name} is not described as it should be: {error}.") from error
+    if not isinstance(content, dict):
+        raise SafetensorError(f"{path.name} is not described as it should be: {METADATA_KEY} is no JSON object.")
     return tensors, content
 
 

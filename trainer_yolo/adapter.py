@@ -83,5 +83,11 @@ class YoloAdapter:
         return train(spec, dataset, run_folder, reporter, self.versions(), self._pretrained_folder)
 
     def load_predictor(self, checkpoint_folder: Path, threads: int) -> Predictor:
-        """Load the weights of a checkpoint folder for prediction."""
-        raise NotImplementedError("the YOLO trainer does not predict yet")
+        """Load the weights of a checkpoint folder for prediction on ``threads`` torch threads.
+
+        Needs no network. Raises FileNotFoundError when the folder holds no weights, and SafetensorError when they
+        are not of this trainer, or of a model that is not defined here.
+        """
+        from trainer_yolo.prediction import TorchPredictor
+
+        return TorchPredictor(checkpoint_folder, threads)

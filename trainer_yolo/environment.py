@@ -30,6 +30,16 @@ def prepare(folder: Path | None = None) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
 
 
+def leave_pillow_alone() -> None:
+    """Let Pillow say by itself that a file is no image, in whatever else this process does.
+
+    ultralytics, once imported, would look for a plugin first, which is not installed, and fail for that.
+    """
+    from ultralytics.utils import patches
+
+    patches._pil_plugins_registered = True
+
+
 def _own_folder() -> Path:
     """A folder that nobody else can have put anything into."""
     folder = Path(tempfile.gettempdir()) / f"visionmesh-yolo-{os.getuid()}"

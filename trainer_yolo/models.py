@@ -16,7 +16,11 @@ from ultralytics.nn.tasks import (
 )
 
 from trainer_yolo.definitions import Definition
+from trainer_yolo.environment import leave_pillow_alone
 from trainer_yolo.names import CLASSIFICATION, ORIENTED, POSE, SEGMENTATION
+
+# Here, since everything that imports ultralytics comes by.
+leave_pillow_alone()
 
 
 def build_model(

@@ -4,7 +4,7 @@ for the client and the command to be tested without a mesh. It can be told to br
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent import futures
 from dataclasses import dataclass
 
@@ -14,11 +14,11 @@ from google.rpc import code_pb2
 
 from tests.cli.refusing import authenticate, refuse
 from tests.cli.stand_in_datasets import Datasets
+from tests.cli.stand_in_inference import Inference
 from tests.cli.stand_in_training import Training
 from visionmesh.v1 import (
     common_pb2,
     dataset_service_pb2_grpc,
-    inference_pb2,
     inference_service_pb2_grpc,
     registry_pb2,
     registry_service_pb2_grpc,
@@ -112,45 +112,6 @@ class Registry(registry_service_pb2_grpc.RegistryServiceServicer):
         return registry_pb2.ValidateConfigResponse(config=request.config)
 
 
-class Inference(inference_service_pb2_grpc.InferenceServiceServicer):
-    def Predict(
-        self, request: inference_pb2.PredictRequest, context: grpc.ServicerContext
-    ) -> inference_pb2.PredictResponse:
-        authenticate(context)
-        if not request.image_bytes.startswith(b"\x89PNG"):
-            refuse(context, code_pb2.INVALID_ARGUMENT, "IMAGE_UNREADABLE", "The bytes are not an image.")
-        answers = [
-            inference_pb2.Classification(label="cat", label_id=0, confidence=0.75),
-            inference_pb2.Classification(label="dog", label_id=1, confidence=0.25),
-        ]
-        return inference_pb2.PredictResponse(
-            task_type=common_pb2.TASK_TYPE_IMAGE_CLASSIFICATION,
-            model_name="resnet18",
-            checkpoint_id=request.checkpoint_id or "best",
-            job_id=request.job_id,
-            classifications=answers[: request.top_k or None],
-            image_width=8,
-            image_height=8,
-        )
-
-    def PredictStream(
-        self, request_iterator: Iterator[inference_pb2.PredictStreamRequest], context: grpc.ServicerContext
-    ) -> Iterator[inference_pb2.PredictStreamResponse]:
-        authenticate(context)
-        first = None
-        for message in request_iterator:
-            first = first or message.request
-            answer = inference_pb2.PredictStreamResponse(tag=message.tag)
-            if message.request.image_bytes.startswith(b"\x89PNG"):
-                asked = inference_pb2.PredictRequest()
-                asked.CopyFrom(first)
-                asked.image_bytes = message.request.image_bytes
-                answer.response.CopyFrom(self.Predict(asked, context))
-            else:
-                answer.failure.reason, answer.failure.message = "IMAGE_UNREADABLE", "The bytes are not an image."
-            yield answer
-
-
 @dataclass
 class StandIn:
     """The server with its services."""
@@ -158,6 +119,7 @@ class StandIn:
     address: str
     datasets: Datasets
     training: Training
+    inference: Inference
     stop: Callable[[], threading.Event]
 
 
@@ -165,11 +127,11 @@ def serve(address: str = "127.0.0.1:0", *, complete: bool = False) -> StandIn:
     """Start a stand-in, on a free port unless told otherwise; ``complete``: with every framework within reach."""
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
     # They answer what these tests ask, not the whole contract.
-    datasets, training = Datasets(), Training()  # type: ignore[abstract]
+    datasets, training, inference = Datasets(), Training(), Inference()  # type: ignore[abstract]
     registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(Registry(complete), server)
     dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(datasets, server)
     training_service_pb2_grpc.add_TrainingServiceServicer_to_server(training, server)
-    inference_service_pb2_grpc.add_InferenceServiceServicer_to_server(Inference(), server)  # type: ignore[abstract]
+    inference_service_pb2_grpc.add_InferenceServiceServicer_to_server(inference, server)
     port = server.add_insecure_port(address)
     server.start()
-    return StandIn(f"127.0.0.1:{port}", datasets, training, lambda: server.stop(None))
+    return StandIn(f"127.0.0.1:{port}", datasets, training, inference, lambda: server.stop(None))

@@ -122,6 +122,7 @@ def test_a_dataset_is_shown_with_its_statistics(visionmesh: Command, stand_in: S
     del dataset.class_names[:]
     dataset.MergeFrom(
         dataset_pb2.Dataset(
+            format=dataset_pb2.DATASET_FORMAT_YOLO,
             format_detected_from="data.yaml names the folders of its splits",
             class_names=["cat", *(f"class {number}" for number in range(24))],
             class_distribution={"train": dataset_pb2.ClassDistribution(images={"cat": 31})},

@@ -41,5 +41,6 @@ class Contender:
 
 CONTENDERS = (
     Contender("trainer_timm", "timm", "test_resnet", 32, endless=200),
+    Contender("trainer_yolo", "yolo", "yolo11n-cls", 32, endless=200),
     Contender("examples.trainer_centroid", "centroid", "nearest_centroid", 16, endless=5000),
 )

@@ -23,8 +23,9 @@ from trainer.cache.checkpoints import CheckpointCache
 from trainer.converters import checkpoint_source
 from trainer.predictors import CheckpointSource, PoolLimits, PredictorPool
 from trainer_timm.adapter import TimmAdapter
-from trainer_timm.onnx_export import MODEL_FILE, OnnxExport
+from trainer_timm.onnx_export import OnnxExport
 from trainer_timm.prediction import TimmPredictor
+from trainer_torch.onnx_files import MODEL_FILE
 
 # A convolutional net, a transformer of fixed input size, and one of mobile blocks.
 FAMILIES = ("test_resnet", "test_vit", "test_efficientnet")

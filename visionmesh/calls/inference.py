@@ -28,13 +28,24 @@ class InferenceCalls(Connection):
         iou_threshold: float | None = None,
         max_detections: int = 0,
         labels: Sequence[str] = (),
+        run_length_masks: bool = False,
     ) -> inference_pb2.PredictResponse:
         """What a model says of one image, given as the bytes of an image file or as its path.
 
-        Name either a job (its best checkpoint answers, else its last) or a checkpoint. Raises ``ValueError`` for
-        both or neither, ``OSError`` for a path that cannot be read.
+        ``labels`` are the classes that may be answered, all when empty; ``run_length_masks`` asks for masks as such
+        in place of polygons. Name either a job (its best checkpoint answers, else its last) or a checkpoint. Raises
+        ``ValueError`` for both or neither, ``OSError`` for a path that cannot be read.
         """
-        request = _question(job_id, checkpoint_id, top_k, confidence_threshold, iou_threshold, max_detections, labels)
+        request = _question(
+            job_id,
+            checkpoint_id,
+            top_k=top_k,
+            confidence_threshold=confidence_threshold,
+            iou_threshold=iou_threshold,
+            max_detections=max_detections,
+            labels=labels,
+            run_length_masks=run_length_masks,
+        )
         request.image_bytes = _image_bytes(image)
         return self._unary(self._inference.Predict, request)
 
@@ -49,6 +60,7 @@ class InferenceCalls(Connection):
         iou_threshold: float | None = None,
         max_detections: int = 0,
         labels: Sequence[str] = (),
+        run_length_masks: bool = False,
     ) -> Iterator[inference_pb2.PredictStreamResponse]:
         """What a model says of many images, in their order: each response has either ``response`` or ``failure``.
 
@@ -56,7 +68,16 @@ class InferenceCalls(Connection):
         answers. The checkpoint of a job stays the same for the whole stream. Raises ``ValueError`` and ``OSError``
         as ``predict`` does, and ``VisionMeshError`` when the stream cannot go on.
         """
-        question = _question(job_id, checkpoint_id, top_k, confidence_threshold, iou_threshold, max_detections, labels)
+        question = _question(
+            job_id,
+            checkpoint_id,
+            top_k=top_k,
+            confidence_threshold=confidence_threshold,
+            iou_threshold=iou_threshold,
+            max_detections=max_detections,
+            labels=labels,
+            run_length_masks=run_length_masks,
+        )
         return self._predict_stream(question, images)
 
     def _predict_stream(
@@ -98,11 +119,13 @@ class InferenceCalls(Connection):
 def _question(
     job_id: str,
     checkpoint_id: str,
+    *,
     top_k: int,
     confidence_threshold: float | None,
     iou_threshold: float | None,
     max_detections: int,
     labels: Sequence[str],
+    run_length_masks: bool,
 ) -> inference_pb2.PredictRequest:
     """The request without its image. Raises ``ValueError`` unless exactly one model is named."""
     if bool(job_id) == bool(checkpoint_id):
@@ -113,6 +136,7 @@ def _question(
         iou_threshold=iou_threshold,
         max_detections=max_detections,
         labels=labels,
+        mask_encoding=inference_pb2.MASK_ENCODING_RLE if run_length_masks else inference_pb2.MASK_ENCODING_UNSPECIFIED,
     )
     if job_id:
         request.job_id = job_id

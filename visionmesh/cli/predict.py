@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from visionmesh.cli.coco_results import CocoResults
 from visionmesh.cli.command import command
+from visionmesh.cli.drawing import draw_prediction, require_pillow
 from visionmesh.cli.failures import USAGE, CommandError, exit_code_of, report
 from visionmesh.cli.session import Session, to_json
 from visionmesh.cli.tables import print_table
@@ -29,7 +31,9 @@ def add_to(app: typer.Typer) -> None:
     command(
         app,
         "predict",
-        examples="visionmesh predict JOB photo.jpg\nvisionmesh predict JOB photos/ --top-k 1 --json > answers.jsonl",
+        examples="visionmesh predict JOB photo.jpg --draw .\n"
+        "visionmesh predict JOB photos/ --top-k 1 --json > answers.jsonl\n"
+        "visionmesh predict JOB photos/ --labels cat --labels dog --coco results.json",
     )(predict)
 
 
@@ -46,14 +50,44 @@ def predict(
     confidence: Annotated[
         float | None, typer.Option("--confidence", min=0.0, max=1.0, help="Leave out what is less sure.")
     ] = None,
+    iou: Annotated[
+        float | None,
+        typer.Option("--iou", min=0.0, max=1.0, help="Boxes that overlap more are one object [default: 0.7]."),
+    ] = None,
+    max_detections: Annotated[
+        int, typer.Option("--max-detections", min=0, max=3000, help="At most this many objects; 0: 300.")
+    ] = 0,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option("--labels", metavar="NAME", help="Only this class; give it again for more of them."),
+    ] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(
+            "--draw",
+            metavar="FOLDER",
+            file_okay=False,
+            help="Draw what is found on each image, as NAME-predicted.jpg in this folder.",
+        ),
+    ] = None,
+    coco: Annotated[
+        Path | None,
+        typer.Option("--coco", metavar="FILE", dir_okay=False, help="Write what is found as results in COCO's format."),
+    ] = None,
 ) -> None:
     """Predict images with a trained model, in one stream; with --json one object per image and line, in order.
 
-    An image that cannot be read is reported, and the others are predicted all the same.
+    An image that cannot be read is reported, and the others are predicted all the same. Results in COCO's format number
+    the images by file name from 1 and the classes by label id from 1, and have masks as run lengths.
     """
-    paths = list(_files(images))
-    if not paths:
+    found = list(_files(images))
+    if not found:
         raise CommandError("USAGE", f"No image files ({', '.join(SUFFIXES)}) were found.", USAGE)
+    if draw is not None:
+        require_pillow()
+    paths, names = [path for path, _ in found], [name for _, name in found]
+    targets = _targets(names)
+    results = CocoResults(names)
     failed = 0
     with session.client() as client, _progress(session, len(paths)) as advance:
         answers = client.predict_stream(
@@ -62,8 +96,12 @@ def predict(
             checkpoint_id=checkpoint,
             top_k=top_k,
             confidence_threshold=confidence,
+            iou_threshold=iou,
+            max_detections=max_detections,
+            labels=labels or (),
+            run_length_masks=coco is not None,
         )
-        for image, answer in zip(paths, answers, strict=True):
+        for place, (image, target, answer) in enumerate(zip(paths, targets, answers, strict=True)):
             advance()
             if answer.WhichOneof("result") == "failure":
                 error = from_failure(answer.failure)
@@ -71,21 +109,58 @@ def predict(
                     raise error
                 report(error, as_json=session.json, address=session.address, image=str(image))
                 failed = failed or exit_code_of(error)
-            elif session.json:
+                continue
+            if coco is not None:
+                results.add(place, answer.response)
+            if draw is not None:
+                failed = _draw(session, image, answer.response, draw / target) or failed
+            if session.json:
                 session.print_json({"image": str(image), **to_json(answer.response)})
             else:
                 _print(session, image, answer.response)
+    if coco is not None:
+        results.write(coco)
+        session.notes.print(f"results in COCO's format: {coco}")
     if failed:
         raise typer.Exit(failed)
 
 
-def _files(given: Iterable[Path]) -> Iterator[Path]:
-    """The files, and those of folders that look like images, by name."""
+def _files(given: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """The files, and those of folders that look like images, in order, each with its path within what was given."""
     for path in given:
         if path.is_dir():
-            yield from sorted(found for found in path.rglob("*") if found.suffix.lower() in SUFFIXES)
+            found = sorted(found for found in path.rglob("*") if found.suffix.lower() in SUFFIXES)
+            yield from ((inner, inner.relative_to(path).as_posix()) for inner in found)
         else:
-            yield path
+            yield path, path.name
+
+
+def _targets(names: Iterable[str]) -> list[Path]:
+    """Where each image is drawn, within the folder for that: two never in one place."""
+    taken: set[Path] = set()
+    targets = []
+    for name in names:
+        image = Path(name)
+        target = image.with_name(f"{image.stem}-predicted.jpg")
+        number = 2
+        while target in taken:
+            target = image.with_name(f"{image.stem}-predicted-{number}.jpg")
+            number += 1
+        taken.add(target)
+        targets.append(target)
+    return targets
+
+
+def _draw(session: Session, image: Path, answer: inference_pb2.PredictResponse, target: Path) -> int:
+    """Draw one image; return 0, or the exit code when its file cannot be read here or the picture not be written."""
+    try:
+        draw_prediction(image, answer, target)
+    except OSError as error:
+        unreadable = CommandError("FILE_UNREADABLE", f"cannot be drawn: {error}")
+        report(unreadable, as_json=session.json, image=str(image))
+        return unreadable.exit_code
+    session.notes.print(f"drawn: {target}")
+    return 0
 
 
 @contextmanager

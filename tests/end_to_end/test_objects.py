@@ -1,0 +1,103 @@
+"""Objects from a folder to a picture of what was found: a dataset of scenes, a detector, and the command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from examples.digit_scenes import CANVAS, write_scenes
+from visionmesh.cli.main import main
+from visionmesh.cli.processes import EmbeddedMesh
+from visionmesh.client import Client
+from visionmesh.v1 import common_pb2, dataset_pb2, job_state_pb2, training_pb2
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scenes")
+    write_scenes(folder, {"train": 8, "val": 4})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMesh]:
+    with EmbeddedMesh(tmp_path_factory.mktemp("mesh"), 0) as mesh:
+        yield mesh
+
+
+@pytest.fixture(scope="module")
+def job(mesh: EmbeddedMesh, scenes: Path) -> training_pb2.TrainingJob:
+    """A detector after an epoch: it knows little, and says so."""
+    with Client(mesh.address, mesh.token) as client:
+        dataset = client.wait_for_dataset(
+            client.upload_folder(scenes, name="scenes", format=dataset_pb2.DATASET_FORMAT_DICE).id
+        )
+        spec = training_pb2.TrainingJobSpec(
+            framework="yolo",
+            model_name="yolo11n",
+            dataset_id=dataset.id,
+            task_type=common_pb2.TASK_TYPE_OBJECT_DETECTION,
+            epochs=1,
+            batch_size=4,
+            image_size=64,
+        )
+        started = client.start_job(client.create_job(spec).id)
+        for _ in client.watch_job(started.id):
+            pass
+        done = client.get_job(started.id)
+    assert done.state == job_state_pb2.JOB_STATE_COMPLETED, done.failure
+    return done
+
+
+def test_what_a_trained_detector_finds_is_told_and_drawn(
+    mesh: EmbeddedMesh,
+    job: training_pb2.TrainingJob,
+    scenes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("VISIONMESH_ADDRESS", mesh.address)
+    monkeypatch.setenv("VISIONMESH_TOKEN", mesh.token)
+    places = ("--draw", str(tmp_path / "drawn"), "--coco", str(tmp_path / "results.json"))
+    how = ("--confidence", "0", "--max-detections", "5")
+    assert main(["predict", job.id, str(scenes / "val"), *how, *places, "--json"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(answers) == 4
+    for answer in answers:
+        assert answer["task_type"] == "TASK_TYPE_OBJECT_DETECTION"
+        assert (answer["image_width"], answer["image_height"]) == (CANVAS, CANVAS)
+        assert 0 < len(answer["detections"]) <= 5
+        for found in answer["detections"]:
+            box = found["box"]
+            assert found["label"] == str(found["label_id"])
+            assert 0 <= box["x_min"] <= box["x_max"] <= CANVAS and 0 <= box["y_min"] <= box["y_max"] <= CANVAS
+        drawn = tmp_path / "drawn" / f"{Path(answer['image']).stem}-predicted.jpg"
+        assert Image.open(drawn).width >= 640
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert len(results) == sum(len(answer["detections"]) for answer in answers)
+
+    said = answers[0]["detections"][0]["label"]
+    other = next(label for label in "0123456789" if label != said)
+    for label in (said, other):
+        assert main(["predict", job.id, answers[0]["image"], *how, "--labels", label, "--json"]) == 0
+        chosen = json.loads(capsys.readouterr().out)["detections"]
+        assert {found["label"] for found in chosen} <= {label} and (chosen or label == other)
+
+
+def test_labels_that_a_detector_does_not_know_are_refused(
+    mesh: EmbeddedMesh,
+    job: training_pb2.TrainingJob,
+    scenes: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("VISIONMESH_ADDRESS", mesh.address)
+    monkeypatch.setenv("VISIONMESH_TOKEN", mesh.token)
+    assert main(["predict", job.id, str(scenes / "val"), "--labels", "eleven", "--json"]) == 2
+    error = json.loads(capsys.readouterr().err)["error"]
+    assert error["reason"] == "INVALID_REQUEST" and "eleven" in json.dumps(error)
