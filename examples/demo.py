@@ -1,6 +1,6 @@
-"""The whole story on one machine: a mesh, a dataset, a training watched live, predictions on images it never saw.
+"""The whole story on one machine: a mesh, datasets, trainings watched live, predictions on images they never saw.
 
-Run it by ``make demo``. It wants no network and no GPU and takes a minute or two.
+Run it by ``make demo``. It wants no network and no GPU and takes three or four minutes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.datasets import load_digits
 
+from examples import demo_detection
 from visionmesh.calls.registry import to_struct
 from visionmesh.cli.job_watch import watch
 from visionmesh.cli.processes import EmbeddedMesh, MeshError
@@ -79,7 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Tell the story; gives 0 when everything came out as it should."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-folder", type=Path, help="where everything is kept [demo-data/TIME]")
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=4, help="of the classifier [%(default)s]")
+    parser.add_argument(
+        "--detection-epochs",
+        type=int,
+        default=demo_detection.EPOCHS,
+        help="of the detector [%(default)s]; 0: no detector",
+    )
     parser.add_argument("--port", type=int, default=0, help="port of the mesh; 0: any that is free")
     options = parser.parse_args(arguments)
     folder: Path = options.data_folder or Path("demo-data") / datetime.now().strftime("%Y-%m-%d-%H%M%S")
@@ -88,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     story = Story(console)
     mesh = EmbeddedMesh(folder / "mesh", options.port, CHECKOUT, on_message=console.print)
     try:
-        tell(story, mesh, folder.resolve(), options.epochs)
+        tell(story, mesh, folder.resolve(), options.epochs, options.detection_epochs)
     except (DemoError, MeshError, VisionMeshError) as error:
         console.print(f"\nThe demo failed: {error}", style="bold red")
         console.print(f"Logs: {(folder / 'mesh' / 'logs').resolve()}", soft_wrap=True)
@@ -100,31 +107,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def tell(story: Story, mesh: EmbeddedMesh, folder: Path, epochs: int) -> None:
+def tell(story: Story, mesh: EmbeddedMesh, folder: Path, epochs: int, detection_epochs: int) -> None:
     """All steps in order; the mesh is stopped whatever happens."""
     with story.step("Export scikit-learn's digits as an image folder") as outcome:
         uploaded, held_out = export_digits(folder / "digits", folder / "held-out")
         outcome.append(f"{uploaded} images to upload, {len(held_out)} held out, in {folder}")
     try:
-        with story.step("Start a mesh: gateway, timm trainer, SQLite, object folder") as outcome:
+        with story.step("Start a mesh: gateway, timm and YOLO trainers, SQLite, object folder") as outcome:
             mesh.start()
             outcome.append(f"serving on {mesh.address}, token in {mesh.token_file}")
         with Client(mesh.address, mesh.token) as client:
             with story.step("Upload the dataset and let it be analysed") as outcome:
-                dataset = upload(story.console, client, folder / "digits")
+                dataset = upload(story.console, client, folder / "digits", "digits")
                 splits = {name: sum(split.images.values()) for name, split in dataset.class_distribution.items()}
                 outcome.append(f"dataset {dataset.id}: {dataset.num_classes} classes, {splits}")
             with story.step("Train test_resnet and watch it live") as outcome:
-                job = train(story.console, client, dataset.id, epochs)
+                job = train(story.console, client, classifier(dataset.id, epochs))
                 outcome.append(f"job {job.id}: {accuracy_reached(client, job):.1%} of validation images right")
             with story.step("Predict images that were never uploaded") as outcome:
                 predictions = predict(client, job.id, held_out)
                 right = sum(item.label == item.truth for item in predictions)
                 draw(predictions, folder / "predictions.png")
                 outcome.append(f"{right} of {len(predictions)} right; see {folder / 'predictions.png'}")
+            if detection_epochs > 0:
+                tell_of_detection(story, client, folder, detection_epochs)
     finally:
         with story.step("Stop the mesh"):
             mesh.stop()
+
+
+def tell_of_detection(story: Story, client: Client, folder: Path, epochs: int) -> None:
+    """The steps with boxes."""
+    with story.step("Scatter digits over larger canvases, and upload them with their boxes") as outcome:
+        unseen = demo_detection.export_scenes(folder / "scenes", folder / "unseen-scenes")
+        dataset = upload(story.console, client, folder / "scenes", "scenes")
+        outcome.append(
+            f"dataset {dataset.id}: {dataset.object_count} digits on {sum(demo_detection.SCENES.values())} scenes"
+        )
+    with story.step(f"Train {demo_detection.MODEL} and watch it live") as outcome:
+        job = train(story.console, client, demo_detection.detector(dataset.id, epochs))
+        precision = demo_detection.precision_reached(client, job.id)
+        if epochs >= demo_detection.EPOCHS and precision < demo_detection.TARGET_MAP50:
+            raise DemoError(f"the detector's mAP50 is {precision:.2f}, less than {demo_detection.TARGET_MAP50}")
+        outcome.append(f"job {job.id}: mAP50 {precision:.2f} on validation scenes")
+    with story.step("Find digits on scenes that were never uploaded") as outcome:
+        found = demo_detection.detect(client, job.id, unseen, folder / "detections.png")
+        outcome.append(f"{found} digits found on {len(unseen)} scenes; see {folder / 'detections.png'}")
 
 
 def export_digits(train_folder: Path, held_out_folder: Path) -> tuple[int, list[tuple[Path, str]]]:
@@ -152,34 +180,37 @@ def export_digits(train_folder: Path, held_out_folder: Path) -> tuple[int, list[
     return uploaded, held_out
 
 
-def upload(console: Console, client: Client, path: Path) -> dataset_pb2.Dataset:
+def upload(console: Console, client: Client, path: Path, name: str) -> dataset_pb2.Dataset:
     """Upload the folder with a fifth of it for validation, and wait for its analysis."""
     found = scan(path)
     with watch_upload(console, found) as progress:
-        dataset = client.upload_folder(found, "digits", val_fraction=0.2, seed=0, progress=progress)
+        dataset = client.upload_folder(found, name, val_fraction=0.2, seed=0, progress=progress)
     dataset = watch_analysis(console, client, dataset.id)
     if dataset.state != dataset_pb2.DATASET_STATE_READY:
         raise DemoError(f"the dataset cannot be trained on: {dataset.failure.message}")
     return dataset
 
 
-def train(console: Console, client: Client, dataset_id: str, epochs: int) -> training_pb2.TrainingJob:
-    """Create a job, start it and show it until it ends."""
-    job = client.create_job(
-        training_pb2.TrainingJobSpec(
-            experiment_name="digits",
-            framework="timm",
-            model_name="test_resnet",
-            dataset_id=dataset_id,
-            epochs=epochs,
-            batch_size=32,
-            learning_rate=4e-3,
-            image_size=IMAGE_SIDE,
-            pretrained=False,
-            seed=0,
-            advanced_config=to_struct(SETTINGS),
-        )
+def classifier(dataset_id: str, epochs: int) -> training_pb2.TrainingJobSpec:
+    """A job that trains a small classifier from nothing."""
+    return training_pb2.TrainingJobSpec(
+        experiment_name="digits",
+        framework="timm",
+        model_name="test_resnet",
+        dataset_id=dataset_id,
+        epochs=epochs,
+        batch_size=32,
+        learning_rate=4e-3,
+        image_size=IMAGE_SIDE,
+        pretrained=False,
+        seed=0,
+        advanced_config=to_struct(SETTINGS),
     )
+
+
+def train(console: Console, client: Client, spec: training_pb2.TrainingJobSpec) -> training_pb2.TrainingJob:
+    """Create a job, start it and show it until it ends."""
+    job = client.create_job(spec)
     client.start_job(job.id)
     job = watch(client, job.id, console, console)
     if job.state != job_state_pb2.JOB_STATE_COMPLETED:
@@ -237,8 +268,9 @@ def summarize(story: Story, folder: Path) -> None:
     story.console.print(table)
     story.console.print(f"Everything is kept in {folder}:", soft_wrap=True)
     for name, what in (
-        ("predictions.png", "the held-out images with what the model said of them"),
-        ("digits, held-out", "the images"),
+        ("predictions.png", "the held-out images with what the classifier said of them"),
+        ("detections.png", "the unseen scenes with what the detector found"),
+        ("digits, scenes, …", "the images"),
         ("mesh", "database, objects, token and logs; start it again with the line below"),
     ):
         story.console.print(f"  {name:<18}{what}")
