@@ -138,7 +138,7 @@ def test_a_sender_that_vanishes_in_mid_file(raw: Raw, client: Client, store: Obj
 
 
 def test_what_is_uploaded_must_say_what_it_is(raw: Raw, client: Client) -> None:
-    nothing = dataset_pb2.DatasetSpec(val_fraction=1.0, tags=[""])
+    nothing = dataset_pb2.DatasetSpec(val_fraction=1.0, tags=[""], format=99)  # type: ignore[arg-type]
     for field, call in (
         ("dataset", lambda: client.create_dataset(nothing)),
         ("spec", lambda: raw.upload_dataset(nothing, GOOD)),
