@@ -17,7 +17,9 @@ CLASSIFICATION = common_pb2.TASK_TYPE_IMAGE_CLASSIFICATION
 
 
 def test_a_model_is_chosen_and_its_settings_are_read(client: Client) -> None:
-    [framework] = client.frameworks().frameworks
+    frameworks = {item.framework: item for item in client.frameworks().frameworks}
+    assert set(frameworks) == {"timm", "yolo"}
+    framework = frameworks["timm"]
     assert (framework.framework, framework.healthy_trainers) == ("timm", 1)
     assert "test_resnet" in [model.model_name for model in client.models(text="test_res")]
     schema = client.schema("timm", CLASSIFICATION)
