@@ -386,6 +386,8 @@ def test_ctrl_c_leaves_a_watch_with_130_and_no_traceback(
             stdout=out,
             stderr=subprocess.PIPE,
             text=True,
+            # A shell that runs the tests in the background has its children ignore the signal.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1"},
         )
         deadline = time.monotonic() + 60
