@@ -78,7 +78,8 @@ def test_upload_goes_on_by_itself_after_a_break(stand_in: StandIn, client: Clien
 def test_several_streams_bring_every_byte_also_when_one_breaks(stand_in: StandIn, client: Client, folder: Path) -> None:
     stand_in.datasets.break_after = 1
     dataset = client.upload_folder(folder, streams=3)
-    assert stand_in.datasets.uploads > 1
+    # One did break, and the upload went on; how many streams that took depends on who was how far.
+    assert stand_in.datasets.break_after is None and stand_in.datasets.uploads > 1
     assert stand_in.datasets.files[dataset.id] == contents(folder)
 
 
