@@ -8,7 +8,6 @@ from functools import partial
 import structlog
 
 from gateway.access import AuthInterceptor
-from gateway.allocator import return_large_blocks
 from gateway.datasets.archives.rules import ArchiveLimits
 from gateway.datasets.import_rules import ImportRules
 from gateway.datasets.inventory import UploadLimits
@@ -35,6 +34,7 @@ from gateway.training.servicer import TrainingServicer
 from gateway.training.validation import ValidationReports
 from gateway.training.validation_objects import ValidationObjects
 from gateway.work_folder import WorkFolderUnusable
+from rpc.allocator import return_large_blocks
 from rpc.channel import MAX_MESSAGE_BYTES
 from rpc.interceptors import ErrorInterceptor, MeshAuthInterceptor
 from rpc.logs import configure_logs

@@ -20,6 +20,7 @@ from trainer_torch.onnx_files import (
     first_line,
     write_model,
 )
+from trainer_torch.threads import compute_on
 
 if TYPE_CHECKING:
     from trainer_timm.prediction import TimmPredictor
@@ -44,6 +45,7 @@ class OnnxExport:
 
     def write(self, folder: Path) -> None:
         """Write ``model.onnx``: images (N, 3, S, S) → logits (N, classes), any N. Raises ExportFailed."""
+        compute_on(1)
         # A copy, since the original predicts meanwhile, and tracing changes what it traces.
         model = copy.deepcopy(self._predictor.model).cpu()
         axes = {IMAGES: {0: "batch"}, "logits": {0: "batch"}}
@@ -67,7 +69,7 @@ class OnnxExport:
                 scores = exported.logits(images)
             except Exception as error:  # see load
                 raise ExportFailed(f"ONNX Runtime cannot run it: {first_line(error)}") from error
-            difference = float((scores - self._predictor.logits(images)).abs().max())
+            difference = float((scores - self._predictor.scores(torch.stack(images))).abs().max())
             # False for NaN as well.
             if not difference <= TOLERANCE:
                 raise ExportFailed(f"its scores differ from torch's by {difference:.2g}; {TOLERANCE:g} is allowed")

@@ -16,6 +16,7 @@ from trainer_timm.models import build_model
 from trainer_timm.names import CLASSIFICATION
 from trainer_timm.transforms import evaluation_transform
 from trainer_torch.classes import most_probable
+from trainer_torch.threads import compute_on
 
 # From images (float32, (N, 3, S, S), normalised, on the CPU) to raw scores (float32, (N, classes), on the CPU).
 Compute = Callable[[torch.Tensor], torch.Tensor]
@@ -41,6 +42,7 @@ class Classifier:
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
         """Return the image as validation sees it: float32, (3, S, S)."""
+        compute_on(1)
         return self._transform(upright_rgb(image))
 
     def logits(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -67,7 +69,7 @@ class TimmPredictor(Classifier):
 
     def __init__(self, checkpoint_folder: Path, threads: int) -> None:
         self._threads = max(1, threads)
-        torch.set_num_threads(self._threads)
+        compute_on(1)  # the thread that loads is not the one that predicts
         description, weights = load_model(checkpoint_folder)
         self._device = best_device()
         model = build_model(description.model_name, len(description.class_names), description.preprocessing.image_size)
@@ -94,7 +96,12 @@ class TimmPredictor(Classifier):
             raise ExportFailed(f"{error.name} is not installed") from error
         return OnnxExport(self, self._threads)
 
-    def _run(self, images: torch.Tensor) -> torch.Tensor:
+    def scores(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the raw scores of images (N, 3, S, S), on the CPU, by as many threads as the caller's thread has."""
         with torch.inference_mode():
             scores: torch.Tensor = self.model(images.to(self._device)).float().cpu()
         return scores
+
+    def _run(self, images: torch.Tensor) -> torch.Tensor:
+        compute_on(self._threads)
+        return self.scores(images)

@@ -12,6 +12,7 @@ import onnxruntime
 import torch
 
 from trainer.adapter import ExportFailed
+from trainer_torch.threads import compute_on
 
 MODEL_FILE = "model.onnx"
 RUNTIME = "onnxruntime"
@@ -68,6 +69,7 @@ class OnnxModel:
 
     def __call__(self, images: torch.Tensor) -> Sequence[torch.Tensor]:
         """All outputs, in order. What it raises has no base of its own."""
+        compute_on(1)
         return [torch.from_numpy(output) for output in self._session.run(None, {IMAGES: images.numpy()})]
 
 

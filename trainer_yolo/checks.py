@@ -6,7 +6,7 @@ from trainer.adapter import BadTrainingData, TrainingSpec
 from trainer_yolo.counts import measures_of
 from trainer_yolo.data import TrainingData
 from trainer_yolo.definitions import definitions
-from trainer_yolo.names import CLASSIFICATION, PRIMARY_METRICS
+from trainer_yolo.names import CLASSIFICATION, LARGEST_LEARNING_RATE, PRIMARY_METRICS
 from trainer_yolo.sizes import image_size_problem
 
 
@@ -20,8 +20,10 @@ def check_model(spec: TrainingSpec) -> None:
     problem = image_size_problem(spec.model_name, spec.image_size)
     if problem is not None:
         raise BadTrainingData(f"image_size: {problem}")
-    if spec.learning_rate > 1.0:
-        raise BadTrainingData(f"ultralytics takes learning rates of at most 1, not {spec.learning_rate:g}.")
+    if spec.learning_rate > LARGEST_LEARNING_RATE:
+        raise BadTrainingData(
+            f"ultralytics takes learning rates of at most {LARGEST_LEARNING_RATE:g}, not {spec.learning_rate:g}."
+        )
     names = {*PRIMARY_METRICS[spec.task_type], "loss"}
     if spec.primary_metric not in names:
         raise BadTrainingData(f"The primary metric {spec.primary_metric} is not measured; one of {sorted(names)} is.")

@@ -8,7 +8,7 @@ from trainer.adapter import ConfigValue, JobDraft, Violation
 from trainer.config_values import integer, number
 from trainer_yolo.definitions import Definition, definitions
 from trainer_yolo.fields import FIELDS
-from trainer_yolo.names import CLASSIFICATION
+from trainer_yolo.names import CLASSIFICATION, LARGEST_LEARNING_RATE
 from trainer_yolo.sizes import image_size_problem
 
 Config = Mapping[str, ConfigValue]
@@ -21,6 +21,8 @@ def check_job(task_type: str, job: JobDraft, config: Mapping[str, ConfigValue]) 
     """Return everything that cannot work about a complete configuration of valid values."""
     defaults = {field.name: field.default for field in FIELDS[task_type]}
     violations = list(_schedule(job, config, defaults))
+    if job.learning_rate > LARGEST_LEARNING_RATE:
+        violations.append(Violation("learning_rate", f"ultralytics takes at most {LARGEST_LEARNING_RATE:g}."))
     if job.model_name:
         violations.extend(_model(definitions()[job.model_name], job, config, defaults))
     if task_type == CLASSIFICATION and job.num_classes == 1:

@@ -45,3 +45,6 @@ PRIMARY_METRICS = {
         "val_loss": "min",
     },
 }
+
+# ultralytics refuses larger ones.
+LARGEST_LEARNING_RATE = 1.0

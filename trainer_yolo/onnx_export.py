@@ -12,6 +12,7 @@ import torch
 
 from trainer.adapter import ExportFailed
 from trainer_torch.onnx_files import IMAGES, MODEL_FILE, RUNTIME, OnnxModel, export_key, first_line, write_model
+from trainer_torch.threads import compute_on
 from trainer_yolo.adapter import YoloAdapter
 from trainer_yolo.models import largest_stride
 from trainer_yolo.names import CLASSIFICATION, SEGMENTATION
@@ -40,6 +41,7 @@ class OnnxExport:
 
     def write(self, folder: Path) -> None:
         """Write ``model.onnx``: images (N, 3, H, W) in [0, 1] → what ``Compute`` returns. Raises ExportFailed."""
+        compute_on(1)
         # A copy, since the original predicts meanwhile, and tracing changes what it traces. On the CPU, since a GPU
         # computes less exactly than what is compared here.
         model = copy.deepcopy(self._predictor.model).cpu()

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 
 from trainer.adapter import Export, ExportFailed, Prediction, PredictOptions
 from trainer_torch.classes import most_probable
+from trainer_torch.threads import compute_on
 from trainer_yolo.candidates import MOST_DETECTIONS, Choose, by_transformer, end_to_end, suppressed
 from trainer_yolo.checkpoint import ModelDescription, load_model
 from trainer_yolo.definitions import definitions
@@ -56,6 +57,7 @@ class YoloPredictor:
 
     def prepare(self, image: Image.Image) -> Framed:
         """Return the image as the model takes it, with what turns its answer into pixels of the image."""
+        compute_on(1)
         return self.served.frame(image)
 
     def predict_batch(self, inputs: Sequence[Framed], options: Sequence[PredictOptions]) -> list[Prediction]:
@@ -82,7 +84,7 @@ class TorchPredictor(YoloPredictor):
 
     def __init__(self, checkpoint_folder: Path, threads: int) -> None:
         self._threads = max(1, threads)
-        torch.set_num_threads(self._threads)
+        compute_on(1)  # the thread that loads is not the one that predicts
         description, model = load_model(checkpoint_folder)
         _check(description, model)
         # As ultralytics predicts: normalisation becomes part of the convolutions, and of two heads one stays.
@@ -110,6 +112,7 @@ class TorchPredictor(YoloPredictor):
         return OnnxExport(self, self._threads)
 
     def _run(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        compute_on(self._threads)
         with torch.inference_mode():
             return outputs(self.model(scaled(images.to(self.device))), self.task_type)
 

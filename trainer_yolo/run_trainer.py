@@ -8,6 +8,7 @@ the state of the one before.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -133,9 +134,9 @@ class RunTrainer(BaseTrainer):
             raise TrainingDiverged("The validation loss is not finite any more; a lower learning rate may help.")
         return metrics, self.run.fitness(self, self.results)
 
+    @abstractmethod
     def collect(self) -> Results:
         """What the validator has just found."""
-        raise NotImplementedError
 
     def save_model(self) -> bool:
         """Keep the epoch as the mesh keeps it; ultralytics has nothing to add."""

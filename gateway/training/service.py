@@ -211,6 +211,7 @@ class JobService:
             batch_size=draft.batch_size,
             image_size=draft.image_size,
             num_classes=num_classes,
+            learning_rate=draft.learning_rate,
         )
         answer = await first_answer(
             self._fleet.serving(draft.framework), lambda stub, timeout: stub.ValidateConfig(request, timeout=timeout)

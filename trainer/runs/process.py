@@ -13,6 +13,7 @@ import threading
 import traceback
 from pathlib import Path
 
+from rpc.allocator import keep_large_blocks
 from trainer.adapter import BadTrainingData, PretrainedUnavailable, TrainingDiverged
 from trainer.loading import load_adapter
 from trainer.runs.folder import RunFolder
@@ -72,6 +73,7 @@ def _die_with_agent() -> None:
 
 def main(arguments: list[str]) -> int:
     """Train the run in the given folder; 0 when the training completed or was stopped, 1 when it failed."""
+    keep_large_blocks()
     folder = RunFolder(Path(arguments[0]))
     _die_with_agent()
     inputs = TrainingInputs.load(Path(arguments[1]))
