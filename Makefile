@@ -47,7 +47,7 @@ up: env ## Start gateway and trainers on this machine (Ctrl-C stops them)
 
 # Two at once: most tests wait for processes that start. A file stays together, and so does what its tests share.
 test: env ## Run the tests
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --durations 40
 
 bench: env ## Measure, small and quick (BENCH=prediction: one alone; OPTIONS=: in full, for figures)
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m benchmarks $(BENCH) $(OPTIONS)

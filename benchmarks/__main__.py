@@ -21,7 +21,10 @@ NAMES = (
     "analysis",
     "fetch",
     "prediction",
+    "yolo_prediction",
+    "memory",
     "training_throughput",
+    "yolo_training",
 )
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from PIL import Image
 from safetensors import safe_open
 from timm.data.transforms_factory import create_transform
 
-from benchmarks.worker import serve
+from benchmarks.worker import serve, timed
 
 TOP = 5
 
@@ -34,7 +33,8 @@ class Classifier:
     """A timm model from a checkpoint's ``weights.safetensors``, or as it was ``exported`` for ONNX Runtime."""
 
     def __init__(self, weights: Path, threads: int, exported: Path | None = None) -> None:
-        torch.set_num_threads(threads)
+        # Beside ONNX Runtime, threads of torch would only take its processors.
+        torch.set_num_threads(1 if exported else threads)
         with safe_open(weights, framework="pt") as file:
             about = json.loads(file.metadata()["visionmesh"])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
@@ -71,25 +71,8 @@ class Classifier:
         return torch.from_numpy(self._session.run(None, {"images": images.numpy()})[0])
 
 
-def _handle(command: dict[str, Any], classifier: Classifier, image: bytes) -> Any:
-    if command["do"] == "answer":
-        return classifier.predict(image)
-    if command["do"] == "times":
-        times = []
-        for _ in range(command["count"]):
-            began = time.perf_counter()
-            classifier.predict(image)
-            times.append(time.perf_counter() - began)
-        return times
-    began, count = time.perf_counter(), 0
-    while time.perf_counter() - began < command["seconds"]:
-        classifier.predict(image)
-        count += 1
-    return count / (time.perf_counter() - began)
-
-
 if __name__ == "__main__":
     exported = Path(sys.argv[4]) if len(sys.argv) > 4 else None
     loaded, encoded = Classifier(Path(sys.argv[1]), int(sys.argv[3]), exported), Path(sys.argv[2]).read_bytes()
     loaded.predict(encoded)
-    serve(lambda command: _handle(command, loaded, encoded))
+    serve(lambda command: timed(command, lambda: loaded.predict(encoded)))

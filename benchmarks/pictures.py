@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import random
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
+
+from examples.digit_scenes import CANVAS, make_scenes
 
 
 def write_digits(folder: Path, side: int, most: int = 1797) -> tuple[int, int]:
@@ -24,6 +27,26 @@ def write_digits(folder: Path, side: int, most: int = 1797) -> tuple[int, int]:
         image.resize((side, side), Image.Resampling.BICUBIC).convert("RGB").save(path)
         counts[split] += 1
     return counts["train"], counts["val"]
+
+
+def write_scenes(folder: Path, counts: Mapping[str, int]) -> None:
+    """Scenes of digits with a box around each, as ultralytics reads them: ``data.yaml``, images and label files."""
+    groups = make_scenes(list(counts.values()), np.random.default_rng(0))
+    for split, scenes in zip(counts, groups, strict=True):
+        for kind in ("images", "labels"):
+            (folder / kind / split).mkdir(parents=True)
+        for number, scene in enumerate(scenes):
+            scene.image.save(folder / "images" / split / f"{number:04}.png")
+            lines = []
+            for label, (left, top, right, bottom) in scene.digits:
+                shares = [
+                    value / CANVAS for value in ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
+                ]
+                lines.append(" ".join([str(label), *(f"{share:.6f}" for share in shares)]))
+            (folder / "labels" / split / f"{number:04}.txt").write_text("".join(f"{line}\n" for line in lines))
+    described = [f"path: {folder.resolve()}", *(f"{split}: images/{split}" for split in counts), "names:"]
+    names = [f"  {label}: '{label}'" for label in range(10)]
+    (folder / "data.yaml").write_text("\n".join([*described, *names, ""]))
 
 
 def photograph(seed: int, width: int = 640, height: int = 480) -> bytes:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Options, Report, Series, in_turns, main, ratio
-from benchmarks.mesh import mesh_with, upload
+from benchmarks.mesh import mesh_with, train, upload
 from benchmarks.pictures import write_digits
 from benchmarks.worker import HOME, environment, thread_variables
 from visionmesh.calls.registry import to_struct
 from visionmesh.client import Client
-from visionmesh.v1 import common_pb2, event_pb2, job_state_pb2, training_pb2
+from visionmesh.v1 import common_pb2, event_pb2, training_pb2
 
 TARGET = 0.97
 SEED = 1
@@ -135,13 +135,7 @@ def _spec(client: Client, dataset_id: str, work: Work) -> training_pb2.TrainingJ
 
 
 def _mesh(client: Client, spec: training_pb2.TrainingJobSpec) -> Run:
-    job_id = client.create_job(spec).id
-    client.start_job(job_id)
-    kinds = [event_pb2.EVENT_KIND_BEGAN, event_pb2.EVENT_KIND_METRIC]
-    events = list(client.watch_job(job_id, kinds=kinds))
-    job = client.get_job(job_id)
-    if job.state != job_state_pb2.JOB_STATE_COMPLETED:
-        raise RuntimeError(f"the training did not end well: {job.failure}")
+    events = train(client, spec, [event_pb2.EVENT_KIND_BEGAN, event_pb2.EVENT_KIND_METRIC])
     times = [event.time.ToNanoseconds() / 1e9 for event in events]
     assert len(times) == 1 + spec.epochs and all(a < b for a, b in pairwise(times))
     return times, events[-1].metric.accuracy

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -82,6 +83,27 @@ def serve(handle: Callable[[dict[str, Any]], Any]) -> None:
     """Answer commands until there are no more."""
     for line in sys.stdin:
         answer(handle(json.loads(line)))
+
+
+def timed(command: Mapping[str, Any], work: Callable[[], Any]) -> Any:
+    """Do ``answer``, ``times`` (``count`` of them, one after the other) or ``rate`` (for ``seconds``) of some work.
+
+    Gives what the work gave, the seconds of each time, or how often per second.
+    """
+    if command["do"] == "answer":
+        return work()
+    if command["do"] == "times":
+        times = []
+        for _ in range(command["count"]):
+            began = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - began)
+        return times
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < command["seconds"]:
+        work()
+        count += 1
+    return count / (time.perf_counter() - began)
 
 
 def answer(message: Any) -> None:

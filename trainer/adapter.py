@@ -117,6 +117,7 @@ class JobDraft:
     batch_size: int = 0
     image_size: int = 0  # pixels; 0: the model's default
     num_classes: int = 0
+    learning_rate: float = 0.0
 
 
 class PretrainedUnavailable(Exception):

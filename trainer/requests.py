@@ -57,6 +57,7 @@ def job_draft(request: trainer_pb2.ValidateConfigRequest) -> JobDraft:
         batch_size=max(0, request.batch_size),
         image_size=max(0, request.image_size),
         num_classes=max(0, request.num_classes),
+        learning_rate=request.learning_rate,
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from examples.digit_scenes import CANVAS, write_scenes
+from tests.end_to_end.refusals import Code, refused
 from visionmesh.cli.main import main
 from visionmesh.cli.processes import EmbeddedMesh
 from visionmesh.client import Client
@@ -101,3 +102,30 @@ def test_labels_that_a_detector_does_not_know_are_refused(
     assert main(["predict", job.id, str(scenes / "val"), "--labels", "eleven", "--json"]) == 2
     error = json.loads(capsys.readouterr().err)["error"]
     assert error["reason"] == "INVALID_REQUEST" and "eleven" in json.dumps(error)
+
+
+def test_what_ultralytics_would_refuse_is_refused_when_the_job_is_created(
+    mesh: EmbeddedMesh, job: training_pb2.TrainingJob
+) -> None:
+    spec = training_pb2.TrainingJobSpec(
+        framework="yolo", model_name="yolo11n", dataset_id=job.dataset_id, epochs=1, image_size=7, learning_rate=1.5
+    )
+    with Client(mesh.address, mesh.token) as client:
+        refused(lambda: client.create_job(spec), Code.INVALID_ARGUMENT, "INVALID_REQUEST", "job.image_size")
+        spec.image_size = 100
+        wrong = ("job.image_size", "job.learning_rate")
+        refused(lambda: client.create_job(spec), Code.INVALID_ARGUMENT, "INVALID_REQUEST", *wrong)
+
+
+def test_two_hundred_images_in_one_stream_every_third_broken(
+    mesh: EmbeddedMesh, job: training_pb2.TrainingJob, scenes: Path
+) -> None:
+    good = [path.read_bytes() for path in sorted((scenes / "val").iterdir())]
+    images = [good[number % 4][:200] if number % 3 == 2 else good[number % 4] for number in range(200)]
+    with Client(mesh.address, mesh.token) as client:
+        answers = list(client.predict_stream(images, job_id=job.id, confidence_threshold=0.0, max_detections=2))
+    assert [answer.tag for answer in answers] == [str(number) for number in range(200)]
+    broken = [answer.failure.reason for answer in answers if not answer.HasField("response")]
+    assert broken == ["IMAGE_UNREADABLE"] * 66
+    found = [len(answer.response.detections) for answer in answers if answer.HasField("response")]
+    assert len(found) == 134 and all(1 <= count <= 2 for count in found)

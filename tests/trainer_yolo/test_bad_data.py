@@ -196,6 +196,13 @@ def test_a_classifier_wants_two_classes_before_a_job_is_made() -> None:
     assert not YoloAdapter().check_job(DETECTION, JobDraft(num_classes=1), defaults(DETECTION))
 
 
+def test_a_learning_rate_that_ultralytics_refuses_is_refused_before_a_job_is_made() -> None:
+    draft = JobDraft(model_name="yolo11n", learning_rate=1.5)
+    [violation] = YoloAdapter().check_job(DETECTION, draft, defaults(DETECTION))
+    assert (violation.field, violation.description) == ("learning_rate", "ultralytics takes at most 1.")
+    assert not YoloAdapter().check_job(DETECTION, JobDraft(learning_rate=1.0), defaults(DETECTION))
+
+
 def test_labels_are_shares_of_the_image_and_what_lies_outside_is_cut_off(tmp_path: Path) -> None:
     objects = [
         AnnotatedObject(1, Box(-10, 16, 32, 80)),

@@ -80,7 +80,7 @@ class GetConfigSchemaResponse(_message.Message):
     def __init__(self, task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., fields: _Optional[_Iterable[_Union[_registry_pb2.ConfigField, _Mapping]]] = ..., presets: _Optional[_Iterable[_Union[_registry_pb2.ConfigPreset, _Mapping]]] = ...) -> None: ...
 
 class ValidateConfigRequest(_message.Message):
-    __slots__ = ("task_type", "model_name", "config", "pretrained", "epochs", "batch_size", "image_size", "num_classes")
+    __slots__ = ("task_type", "model_name", "config", "pretrained", "epochs", "batch_size", "image_size", "num_classes", "learning_rate")
     TASK_TYPE_FIELD_NUMBER: _ClassVar[int]
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +89,7 @@ class ValidateConfigRequest(_message.Message):
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     IMAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     NUM_CLASSES_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     task_type: _common_pb2.TaskType
     model_name: str
     config: _struct_pb2.Struct
@@ -97,7 +98,8 @@ class ValidateConfigRequest(_message.Message):
     batch_size: int
     image_size: int
     num_classes: int
-    def __init__(self, task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., model_name: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., pretrained: _Optional[bool] = ..., epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., image_size: _Optional[int] = ..., num_classes: _Optional[int] = ...) -> None: ...
+    learning_rate: float
+    def __init__(self, task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., model_name: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., pretrained: _Optional[bool] = ..., epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., image_size: _Optional[int] = ..., num_classes: _Optional[int] = ..., learning_rate: _Optional[float] = ...) -> None: ...
 
 class ValidateConfigResponse(_message.Message):
     __slots__ = ("violations", "config", "task_type", "default_image_size", "primary_metric", "metrics")
