@@ -1,4 +1,4 @@
-"""What a job leaves, on PostgreSQL and in an S3 server: kept, downloaded, deleted, also where two want the same at once."""
+"""What a job leaves, on PostgreSQL and in an S3 server, also where two want the same at once."""
 
 from __future__ import annotations
 
