@@ -183,7 +183,7 @@ def show(session: Session, job_id: JobArgument) -> None:
             f"best {job.primary_metric}": f"{job.best_metric:.4f}" if job.HasField("best_metric") else "-",
             "best checkpoint": job.best_checkpoint_id,
             "last checkpoint": job.last_checkpoint_id,
-            "kept": retention_text(job.checkpoint_retention),
+            "checkpoints kept": retention_text(job.checkpoint_retention),
             "project": job.project_id,
             "tags": ", ".join(job.tags),
             "notes": job.notes,
