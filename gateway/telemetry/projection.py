@@ -24,6 +24,7 @@ from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import checkpoint_pb2, common_pb2, event_pb2
 
 logger = structlog.get_logger()
+MAX_ID_LENGTH = 40  # of the column
 SOURCES = {
     run_pb2.EVENT_SOURCE_TRAINING: "training",
     run_pb2.EVENT_SOURCE_LOG: "log",
@@ -208,6 +209,8 @@ class _Projection:
 
 def _lies_where_it_should(job: TrainingJob, told: checkpoint_pb2.Checkpoint) -> bool:
     """What is recorded is sent to callers, loaded by trainers, and removed one day: it must be the job's own."""
+    if not 0 < len(told.id) <= MAX_ID_LENGTH or "\0" in told.id:
+        return False
     names = [file.name for file in told.files]
     return told.storage_path == keys.checkpoint_prefix(job.project_id, job.id, told.id) and all(
         name not in ("", ".", "..") and not {"/", "\\", "\0"} & {*name} for name in names

@@ -156,15 +156,18 @@ async def test_a_checkpoint_that_lies_elsewhere_is_not_taken(mesh: Mesh, ada: Jo
     await other.send(secret)
     script, agent = await mesh.running(ada)
     job_id = script.run.job_id
-    elsewhere, upwards, sideways = (script.checkpoint(epoch) for epoch in (1, 2, 3))
+    elsewhere, upwards, sideways, nameless, long = (script.checkpoint(epoch) for epoch in (1, 2, 3, 4, 5))
     elsewhere.checkpoint.storage_path = secret.checkpoint.storage_path
     upwards.checkpoint.files[0].name = "../weights.safetensors"
     sideways.checkpoint.files[0].name = ".."
-    await agent.send(elsewhere, upwards, sideways)
+    nameless.checkpoint.id = ""
+    long.checkpoint.id = "x" * 41
+    long.checkpoint.storage_path = f"checkpoints/default/{job_id}/{'x' * 41}/"
+    await agent.send(elsewhere, upwards, sideways, nameless, long)
     assert (await ada.checkpoints(job_id)).total_size == 0
     assert (await ada.get(job_id)).last_checkpoint_id == ""
-    await agent.send(script.checkpoint(4), script.end())  # the run itself goes on
-    assert [item.epoch for item in (await ada.checkpoints(job_id)).checkpoints] == [4]
+    await agent.send(script.checkpoint(6), script.end())  # the run itself goes on
+    assert [item.epoch for item in (await ada.checkpoints(job_id)).checkpoints] == [6]
 
 
 async def test_a_run_that_has_ended_moves_its_job_no_more(mesh: Mesh, ada: JobClient) -> None:
