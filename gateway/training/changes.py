@@ -54,8 +54,8 @@ class JobChange:
         return dict(known[path] for path in named if path in known)
 
 
-def mask_violations(paths: Sequence[str], fixed: Sequence[str]) -> list[Violation]:
-    """What is wrong with an update mask; ``fixed`` are the fields of a job that cannot be changed."""
+def mask_violations(paths: Sequence[str], fields: Sequence[str]) -> list[Violation]:
+    """What is wrong with an update mask; ``fields`` are all that a job has."""
     known = ", ".join(CHANGEABLE)
     if not paths:
         return [Violation("update_mask", f"names nothing, and no field of job is set; what can be changed: {known}")]
@@ -63,7 +63,8 @@ def mask_violations(paths: Sequence[str], fixed: Sequence[str]) -> list[Violatio
     for place, path in enumerate(paths):
         if path in CHANGEABLE:
             continue
-        if path.partition(".")[0] in fixed:
+        field = path.partition(".")[0]
+        if field in fields and field not in CHANGEABLE:
             said = f"{path[:_SHOWN_CHARACTERS]!r} is fixed when the job is created; what can be changed: {known}"
         else:
             said = f"{path[:_SHOWN_CHARACTERS]!r} is no field of a job; what can be changed: {known}"

@@ -61,11 +61,11 @@ class JobCalls(Connection):
                 notes=notes,
                 tags=tags,
                 priority=priority,
-                checkpoint_retention=checkpoint_pb2.CheckpointRetention(
-                    every_n_epochs=every_n_epochs, keep_last=keep_last
-                ),
             ),
         )
+        if every_n_epochs is not None or keep_last is not None:
+            kept = checkpoint_pb2.CheckpointRetention(every_n_epochs=every_n_epochs, keep_last=keep_last)
+            request.job.checkpoint_retention.CopyFrom(kept)
         given = {
             "experiment_name": experiment_name,
             "notes": notes,
