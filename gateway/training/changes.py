@@ -54,8 +54,9 @@ class JobChange:
         return dict(known[path] for path in named if path in known)
 
 
-def mask_violations(paths: Sequence[str], fields: Sequence[str]) -> list[Violation]:
-    """What is wrong with an update mask; ``fields`` are all that a job has."""
+def mask_violations(paths: Sequence[str], fields: Sequence[str], *, masked: bool) -> list[Violation]:
+    """What is wrong with the paths of an update mask, or, unless ``masked``, with the fields that are set in place of
+    one; ``fields`` are all that a job has."""
     known = ", ".join(CHANGEABLE)
     if not paths:
         return [Violation("update_mask", f"names nothing, and no field of job is set; what can be changed: {known}")]
@@ -68,7 +69,7 @@ def mask_violations(paths: Sequence[str], fields: Sequence[str]) -> list[Violati
             said = f"{path[:_SHOWN_CHARACTERS]!r} is fixed when the job is created; what can be changed: {known}"
         else:
             said = f"{path[:_SHOWN_CHARACTERS]!r} is no field of a job; what can be changed: {known}"
-        found.append(Violation(f"update_mask.paths[{place}]", said))
+        found.append(Violation(f"update_mask.paths[{place}]" if masked else f"job.{path}", said))
     return found
 
 

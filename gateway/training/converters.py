@@ -50,7 +50,7 @@ def draft_job(spec: training_pb2.TrainingJobSpec, user_id: str) -> TrainingJob:
 
 def _retained(spec: training_pb2.TrainingJobSpec, field: str) -> int | None:
     retention = spec.checkpoint_retention
-    return getattr(retention, field) if retention.HasField(field) else None  # type: ignore[arg-type]
+    return getattr(retention, field) if retention.HasField(field) else None
 
 
 def job_change(request: training_pb2.UpdateJobRequest) -> JobChange:

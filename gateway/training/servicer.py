@@ -196,7 +196,8 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
     async def UpdateJob(self, request: training_pb2.UpdateJobRequest, context: Any) -> training_pb2.UpdateJobResponse:
         change = job_change(request)
         fields = [field.name for field in request.job.DESCRIPTOR.fields]
-        violations = mask_violations(change.paths, fields) + check_update(request.job, change.paths)
+        violations = mask_violations(change.paths, fields, masked=bool(request.update_mask.paths))
+        violations += check_update(request.job, change.paths)
         job = await self._changes.update(caller(), request.job_id, change, violations)
         return training_pb2.UpdateJobResponse(job=job_message(job))
 

@@ -151,8 +151,8 @@ def test_a_job_is_trained_watched_and_predicts(
     client.delete_job(job.id)
     refused(lambda: client.get_job(job.id), Code.NOT_FOUND, "JOB_NOT_FOUND")
     refused(lambda: client.predict(image, job_id=job.id), Code.NOT_FOUND, "JOB_NOT_FOUND")
-    by_checkpoint = {"checkpoint_id": done.last_checkpoint_id}
-    refused(lambda: client.predict(image, **by_checkpoint), Code.NOT_FOUND, "CHECKPOINT_NOT_FOUND")
+    gone = done.last_checkpoint_id
+    refused(lambda: client.predict(image, checkpoint_id=gone), Code.NOT_FOUND, "CHECKPOINT_NOT_FOUND")
     assert job.id not in [model.job_id for model in client.loaded_models().models]
     until_gone(store, job.id, set())
 

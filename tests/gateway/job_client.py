@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from storage.database.engine import Database
@@ -90,7 +91,7 @@ class JobClient:
         """The first message of a download, and the bytes behind it."""
         request = training_pb2.DownloadCheckpointRequest(job_id=job_id, **fields)
         call = self.stub.DownloadCheckpoint(request, metadata=self.metadata, timeout=60)
-        first, *rest = [answer async for answer in call]
+        first, *rest = [answer async for answer in answers_of(call)]
         assert not first.chunk and all(0 < len(answer.chunk) <= 1 << 20 for answer in rest)
         return first, b"".join(answer.chunk for answer in rest)
 
@@ -114,6 +115,12 @@ class JobClient:
     async def events(self, job_id: str, **fields: Any) -> list[event_pb2.JobEvent]:
         """All events that a watch gives until it ends by itself."""
         return [event async for event in events_of(self.watch(job_id, **fields))]
+
+
+async def answers_of(call: Any) -> AsyncIterator[Any]:
+    """What a stream answers from here on until it ends; a test may have read from it before."""
+    while (answer := await call.read()) is not grpc.aio.EOF:
+        yield answer
 
 
 async def events_of(call: Any) -> AsyncIterator[event_pb2.JobEvent]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
-from sqlalchemy import delete
 
-from storage.database.tables import Checkpoint
+from storage.database.retention import RetentionRepository
 from tests.gateway.calls import refused
 from tests.gateway.checkpoints import STATE_FILE, published, weights
 from tests.gateway.job_client import JobClient
@@ -99,19 +101,25 @@ async def test_damaged_bytes_are_never_taken_for_a_file(mesh: Mesh, ada: JobClie
     assert (await ada.download(event.checkpoint.job_id, file_name=STATE_FILE))[1] == b"state"
 
 
-async def test_one_that_is_removed_meanwhile_is_not_called_damaged(mesh: Mesh, ada: JobClient) -> None:
+async def test_one_that_is_removed_meanwhile_is_not_called_damaged(
+    mesh: Mesh, ada: JobClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another gateway: this one does not touch what it reads."""
     [event] = await trained(mesh, ada, 0.5)
+    removed, read_now = threading.Event(), mesh.store.read
+
+    def read_later(key: str, chunk_bytes: int) -> Iterator[bytes]:
+        removed.wait(20)
+        yield from read_now(key, chunk_bytes)
+
+    monkeypatch.setattr(mesh.store, "read", read_later)
     request = training_pb2.DownloadCheckpointRequest(job_id=event.checkpoint.job_id)
-    call = ada.stub.DownloadCheckpoint(request, metadata=ada.metadata, timeout=60)
-    mesh.store.delete(event.checkpoint.storage_path + "weights.safetensors")
-    mine = Checkpoint.id == event.checkpoint.id
-    await mesh.database.write(lambda session: session.execute(delete(Checkpoint).where(mine)) and None)
-
-    async def read() -> None:
-        async for _ in call:
-            continue
-
-    assert (await refused(read())).reason in ("CHECKPOINT_NOT_FOUND", "NO_CHECKPOINT")
+    call: Any = ada.stub.DownloadCheckpoint(request, metadata=ada.metadata, timeout=60)
+    assert (await call.read()).checkpoint_id == event.checkpoint.id
+    await mesh.database.write(lambda session: RetentionRepository(session).delete([event.checkpoint.id]))
+    mesh.store.delete_prefix(event.checkpoint.storage_path)
+    removed.set()
+    assert (await refused(call.read())).reason == "CHECKPOINT_NOT_FOUND"
 
 
 async def test_a_store_that_is_away_can_be_asked_again(mesh: Mesh, ada: JobClient, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from tests.gateway.calls import refused
 from tests.gateway.checkpoints import listed, named, only_stored, published, stored
 from tests.gateway.conftest import Account
 from tests.gateway.job_agent import ABANDON, Connection, Script
-from tests.gateway.job_client import JobClient, take
+from tests.gateway.job_client import JobClient, answers_of, take
 from tests.gateway.job_fixtures import Mesh
 from tests.gateway.job_gateway import GatewayTimes
 from tests.gateway.waiting import until
@@ -153,7 +153,7 @@ async def test_a_checkpoint_of_a_deleted_job_is_none(mesh: Mesh, ada: JobClient)
 
 async def reason_at_the_end(call: Any) -> str:
     async def read() -> None:
-        async for _ in call:
+        async for _ in answers_of(call):
             continue
 
     async with asyncio.timeout(20):

@@ -15,8 +15,10 @@ from tests import postgresql_server, s3_server
 from tests.gateway.calls import refused
 from tests.gateway.checkpoints import listed, named, only_stored, published, weights
 from tests.gateway.conftest import make_account
+from tests.gateway.job_agent import Script
 from tests.gateway.job_client import JobClient
 from tests.gateway.job_fixtures import Mesh, add_dataset
+from tests.gateway.job_gateway import GatewayTimes
 from tests.gateway.stand_in import StandInTrainer
 from visionmesh.errors import VisionMeshError, from_rpc
 from visionmesh.v1 import checkpoint_pb2
@@ -40,7 +42,7 @@ async def team(servers: tuple[str, s3_server.S3Server], trainer: StandInTrainer)
     url, s3 = servers
     database = Database(url)
     mesh = Mesh(database, url, s3.new_store(), trainer)
-    await mesh.open()
+    await mesh.open(GatewayTimes(poll_seconds=10.0))  # `slots` tells at once
     yield mesh
     await mesh.close()
     await database.close()
@@ -66,7 +68,7 @@ async def test_checkpoints_are_kept_sent_and_deleted(team: Mesh, cleo: JobClient
     [third] = named(script, 3)
     assert (await refused(cleo.download(job_id, checkpoint_id=third))).reason == "STORAGE_CORRUPT"
 
-    published(team, script, 8)  # and its agent is gone
+    published(team, Script(script.run), 8)  # nobody tells of it
     await agent.send(script.end("FAILED", "TRAINING_ERROR"))
     assert await team.gateway.sweeper.sweep() == 1
     await only_stored(team, named(script, 3, 5))
@@ -74,6 +76,12 @@ async def test_checkpoints_are_kept_sent_and_deleted(team: Mesh, cleo: JobClient
     await only_stored(team)
     for call in (cleo.get(job_id), cleo.delete("job\0"), cleo.download("job\0")):
         assert (await refused(call)).reason == "JOB_NOT_FOUND"
+
+
+async def slots(team: Mesh, free: int) -> None:
+    """Let the trainer offer so many slots."""
+    team.trainer.free_slots = free
+    await team.gateway.fleet.trainers[0].refresh(10)
 
 
 async def outcome(call: Awaitable[object]) -> VisionMeshError | None:
@@ -88,10 +96,9 @@ async def outcome(call: Awaitable[object]) -> VisionMeshError | None:
 async def test_a_start_and_what_would_take_its_weights_away_never_both_succeed(team: Mesh, cleo: JobClient) -> None:
     """Both sides lock the checkpoint before they look."""
     for number in range(12):
-        team.trainer.free_slots = 1
+        await slots(team, 1)
         script, agent = await team.running(cleo, epochs=9)
-        team.trainer.free_slots = 0
-        await team.gateway.fleet.trainers[0].refresh(5)
+        await slots(team, 0)
         source, [first] = script.run.job_id, named(script, 1)
         await agent.send(published(team, script, 1))
         taker = (await cleo.create()).id
@@ -117,8 +124,7 @@ async def test_a_job_that_ended_is_taken_from_by_many_at_once(team: Mesh, cleo: 
     """Their locks on one checkpoint do not wait for each other for ever."""
     script, agent = await team.running(cleo, epochs=9)
     await agent.send(published(team, script, 1), script.end())
-    team.trainer.free_slots = 0
-    await team.gateway.fleet.trainers[0].refresh(5)
+    await slots(team, 0)
     [first] = named(script, 1)
     takers = [(await cleo.create()).id for _ in range(6)]
     await asyncio.gather(*(cleo.start(taker, checkpoint_id=first) for taker in takers))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from gateway.checkpoint_readers import CheckpointReaders
 from gateway.training.garbage import GarbageCollector
@@ -11,7 +12,7 @@ from tests.gateway.calls import refused
 from tests.gateway.checkpoints import KEEP_ALL, listed, named, only_stored, published, stored, weights
 from tests.gateway.conftest import Account
 from tests.gateway.job_agent import Connection, Script
-from tests.gateway.job_client import JobClient
+from tests.gateway.job_client import JobClient, answers_of
 from tests.gateway.job_fixtures import Mesh
 from tests.gateway.job_gateway import GatewayTimes
 from visionmesh.v1 import checkpoint_pb2, training_pb2
@@ -200,14 +201,14 @@ async def test_a_download_under_way_is_not_cut_off(mesh: Mesh, ada: JobClient) -
     size = 40 << 20
     await agent.send(published(mesh, script, 1, size_bytes=size))
     request = training_pb2.DownloadCheckpointRequest(job_id=job_id)
-    call = ada.stub.DownloadCheckpoint(request, metadata=ada.metadata, timeout=60)
+    call: Any = ada.stub.DownloadCheckpoint(request, metadata=ada.metadata, timeout=60)
     first = await call.read()
     data = (await call.read()).chunk
     await agent.send(published(mesh, script, 2, 0.9))
     assert await listed(ada, job_id) == [2]
     await mesh.gateway.garbage.collect()
     assert stored(mesh) == named(script, 1, 2)
-    parts = [data, *[answer.chunk async for answer in call]]
+    parts = [data, *[answer.chunk async for answer in answers_of(call)]]
     assert b"".join(parts) == weights(1, size) and first.epoch == 1
     await only_stored(mesh, named(script, 2))
 
