@@ -207,6 +207,7 @@ async def test_an_agent_that_comes_back_is_told_to_give_up(mesh: Mesh, ada: JobC
     await again.say_hello()
     assert await again.told() == ABANDON
     # What it stored in the meantime nobody keeps.
+    await settled(mesh)
     published(mesh, script, 2)
     assert await mesh.gateway.sweeper.sweep() == 1
     await only_stored(mesh)
