@@ -8,6 +8,7 @@ from functools import partial
 import structlog
 
 from gateway.access import AuthInterceptor
+from gateway.checkpoint_readers import CheckpointReaders
 from gateway.datasets.archives.rules import ArchiveLimits
 from gateway.datasets.import_rules import ImportRules
 from gateway.datasets.inventory import UploadLimits
@@ -27,10 +28,15 @@ from gateway.settings import GatewaySettings
 from gateway.telemetry.leases import LeaseKeeper
 from gateway.telemetry.service import TelemetryService
 from gateway.telemetry.servicer import TelemetryServicer
+from gateway.training.changes import JobChanges
+from gateway.training.checkpoint_downloads import CheckpointDownloads
 from gateway.training.dispatcher import Dispatcher
+from gateway.training.garbage import GarbageCollector
 from gateway.training.reports import JobReports
+from gateway.training.retention import Retention
 from gateway.training.service import JobService
 from gateway.training.servicer import TrainingServicer
+from gateway.training.sweeping import Sweeper
 from gateway.training.validation import ValidationReports
 from gateway.training.validation_objects import ValidationObjects
 from gateway.work_folder import WorkFolderUnusable
@@ -110,8 +116,14 @@ class Gateway:
             poll_seconds=settings.trainer_poll_seconds,
             timeout_seconds=settings.trainer_timeout_seconds,
         )
-        self._validation_objects = ValidationObjects(database, store)
-        log = JobLog(database, self._live, self._validation_objects.remove)
+        self._validation_objects = ValidationObjects(store)
+        readers = CheckpointReaders()
+        self._garbage = GarbageCollector(
+            database, store, readers, delay_seconds=settings.checkpoint_removal_delay_seconds
+        )
+        log = JobLog(database, self._live, self._garbage.wake)
+        self._sweeper = Sweeper(log, store)
+        self._downloads = CheckpointDownloads(database, store, readers)
         self._telemetry = TelemetryService(log, write_contact_seconds=settings.contact_lost_seconds / 2)
         self._dispatcher = Dispatcher(log, self._fleet, self._telemetry)
         self._leases = LeaseKeeper(
@@ -133,7 +145,10 @@ class Gateway:
             analysis_threads=settings.analysis_threads,
             work_folder=settings.work_folder,
         )
-        jobs = JobService(log, self._fleet, self._telemetry, self._dispatcher.wake)
+        retention = Retention(settings.checkpoint_every_n_epochs, settings.checkpoint_keep_last)
+        jobs = JobService(log, self._fleet, self._telemetry, self._dispatcher.wake, retention)
+        changes = JobChanges(log, self._dispatcher.wake, retention)
+        validations = ValidationReports(jobs, self._validation_objects)
         watcher = Watcher(database, self._live, settings.heartbeat_seconds)
         self._inference = InferenceService(
             database,
@@ -141,11 +156,12 @@ class Gateway:
             store,
             trained=log.kept_reads(),
             max_image_bytes=settings.max_message_bytes,
+            readers=readers,
         )
         self._public = self._public_server(
             RegistryServicer(RegistryService(self._fleet)),
             DatasetServicer(self._datasets),
-            TrainingServicer(jobs, JobReports(jobs), ValidationReports(jobs, self._validation_objects), watcher),
+            TrainingServicer(jobs, changes, JobReports(jobs), validations, self._downloads, watcher),
             InferenceServicer(self._inference),
         )
         telemetry = TelemetryServicer(self._telemetry)
@@ -174,7 +190,8 @@ class Gateway:
             "mesh": bind(self._mesh, settings.mesh_address),
         }
         await self._datasets.start()
-        self._validation_objects.start()
+        self._garbage.start()
+        self._sweeper.start()
         await self._mesh.serve()
         await self._fleet.start()
         self._dispatcher.start()
@@ -199,6 +216,9 @@ class Gateway:
         self._telemetry.close()
         await self._mesh.drain(self._settings.drain_seconds)
         await self._datasets.close()
+        await self._sweeper.close()
+        await self._garbage.close()
+        await self._downloads.close()
         await self._validation_objects.close()
         self._inference.close()
         await self._fleet.close()

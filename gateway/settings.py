@@ -83,6 +83,13 @@ class GatewaySettings(MeshTokenSettings, S3Settings):
     lease_seconds: float = Field(
         60.0, gt=0, description="Silence of a run agent after which its attempt is given up, in seconds."
     )
+    checkpoint_every_n_epochs: int = Field(
+        0, ge=0, le=100_000, description="Checkpoints of every n-th epoch are kept, beside best and last; 0: none."
+    )
+    checkpoint_keep_last: int = Field(1, ge=1, le=1000, description="How many of a job's newest checkpoints are kept.")
+    checkpoint_removal_delay_seconds: float = Field(
+        60.0, ge=0, allow_inf_nan=False, description="How long the bytes of a checkpoint that is not kept outlast it."
+    )
     ring_events: int = Field(2048, ge=1, description="Newest events of a live job kept in memory for watchers.")
     upload_url_seconds: int = Field(
         3600, ge=1, le=7 * 24 * 3600, description="How long a presigned upload URL can be used, in seconds."

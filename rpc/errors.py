@@ -90,12 +90,3 @@ def invalid_request(violations: Sequence[Violation]) -> DomainError:
     said = "; ".join(f"{violation.field}: {violation.description}" for violation in violations[:5])
     more = f"; and {len(violations) - 5} more" if len(violations) > 5 else ""
     return DomainError("INVALID_REQUEST", f"The request is not valid: {said}{more}", violations=violations)
-
-
-def not_served_yet(rpc: str) -> DomainError:
-    """NOT_SERVED_YET for an RPC that is in the contract and not in this release."""
-    return DomainError(
-        "NOT_SERVED_YET",
-        f"{rpc} is part of the contract, but this release does not serve it yet.",
-        metadata={"rpc": rpc},
-    )

@@ -10,13 +10,13 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from visionmesh.calls.checkpoint_download import CheckpointDownloadCalls, DownloadedCheckpoint
 from visionmesh.calls.download_plan import DownloadProgress
 from visionmesh.calls.downloading import DownloadCalls, Downloaded
 from visionmesh.calls.folder import Folder, FolderError, scan
 from visionmesh.calls.following import Patience
 from visionmesh.calls.imports import ImportCalls
 from visionmesh.calls.inference import InferenceCalls
-from visionmesh.calls.jobs import JobCalls
 from visionmesh.calls.registry import RegistryCalls
 from visionmesh.calls.uploading import UploadProgress
 from visionmesh.errors import VisionMeshError
@@ -25,6 +25,7 @@ __all__ = [
     "Client",
     "DownloadProgress",
     "Downloaded",
+    "DownloadedCheckpoint",
     "Folder",
     "FolderError",
     "Patience",
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 
-class Client(RegistryCalls, DownloadCalls, ImportCalls, JobCalls, InferenceCalls):
+class Client(RegistryCalls, DownloadCalls, ImportCalls, CheckpointDownloadCalls, InferenceCalls):
     """A blocking client of a gateway; safe to share between threads.
 
     Methods give the messages of the contract and raise ``VisionMeshError``. Lists iterate all their pages, fetching

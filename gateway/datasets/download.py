@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Generator, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
 
 from sqlalchemy.orm import Session
 
 from gateway.datasets.archive import END_OF_ARCHIVE, ArchiveWriter
 from gateway.datasets.errors import dataset_not_found
 from gateway.datasets.rights import ready, visible
-from gateway.datasets.waiting import in_thread
+from gateway.reading_ahead import one_ahead
 from rpc.errors import DomainError
 from storage.database.dataset_selection import FileSelection, SelectedFile, SelectedFiles
 from storage.database.engine import Database
 from storage.objects.store import ObjectStore
 
-T = TypeVar("T")
 PAGE_FILES = 5000
 _STEPS = 8
 _READERS = 16
@@ -67,7 +64,7 @@ class DatasetDownloads:
         sent, last_path = 0, ""
         try:
             while files := await self._page(selection, last_path):
-                async with aclosing(_one_ahead(self._threads, writer.chunks(files))) as chunks:
+                async with aclosing(one_ahead(self._threads, writer.chunks(files))) as chunks:
                     async for chunk in chunks:
                         last_path = chunk.last_path or last_path
                         yield DownloadChunk(chunk.data, last_path, *totals)
@@ -85,25 +82,3 @@ class DatasetDownloads:
     async def _check_exists(self, user_id: str, dataset_id: str) -> None:
         """Raises DATASET_NOT_FOUND: the files of a dataset that was deleted are not damaged, they are gone."""
         await self._database.read(lambda session: visible(session, user_id, dataset_id).id)
-
-
-async def _one_ahead(threads: Executor, items: Iterator[T]) -> AsyncGenerator[T, None]:
-    """Iterate a blocking generator in threads; while an item is used the next one is made, and no more than that."""
-    ended = object()
-
-    def step() -> Future[Any]:
-        return threads.submit(next, items, ended)
-
-    coming = step()
-    try:
-        while (item := await asyncio.wrap_future(coming)) is not ended:
-            coming = step()
-            yield cast(T, item)
-    finally:
-        # A generator can be closed only when no thread is in it.
-        await in_thread(threads, _close, coming, cast(Generator[T, None, None], items))
-
-
-def _close(running: Future[Any], items: Generator[T, None, None]) -> None:
-    wait([running])
-    items.close()

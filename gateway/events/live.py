@@ -53,6 +53,7 @@ class LiveJob:
         self.state = ""
         self.watchers = 0
         self.closed = False
+        self.deleted = False
 
     def publish(self, events: Sequence[StoredEvent], state: str) -> None:
         """Add events that were committed. Those that come late (another commit overtook them) stay out of the ring:
@@ -101,6 +102,13 @@ class LiveLog:
         job = self._jobs.setdefault(job_id, LiveJob(self._ring_events))
         job.publish(events, state)
         self._drop_if_idle(job_id, job)
+
+    def delete(self, job_id: str) -> None:
+        """The job was deleted: end its watches."""
+        job = self._jobs.pop(job_id, None)
+        if job is not None:
+            job.deleted = True
+            job.wake()
 
     @contextmanager
     def attach(self, job_id: str) -> Iterator[LiveJob]:

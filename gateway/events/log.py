@@ -18,6 +18,7 @@ from gateway.training.states import check_transition
 from rpc.errors import DomainError
 from storage.database.engine import Database
 from storage.database.events import EventRepository, NewEvent, StoredEvent
+from storage.database.garbage import LOG, GarbageItem, GarbageRepository
 from storage.database.jobs import JobRepository
 from storage.database.tables import TrainingJob, now
 from visionmesh.v1 import common_pb2, event_pb2
@@ -32,17 +33,15 @@ def job_not_found(job_id: str) -> DomainError:
 
 
 class JobTransaction:
-    """One job, locked, inside a write transaction; ``events`` collects what was appended to its log.
-
-    ``superseded_objects`` collects keys of the store that no record names any more once this is committed.
-    """
+    """One job, locked, inside a write transaction; ``events`` collects what was appended to its log."""
 
     def __init__(self, session: Session, job: TrainingJob) -> None:
         self.session = session
         self.job = job
         self.jobs = JobRepository(session)
         self.events: list[StoredEvent] = []
-        self.superseded_objects: list[str] = []
+        self.made_garbage = False
+        self.deleted = False
         self._log = EventRepository(session)
 
     def append(self, events: Sequence[NewEvent]) -> list[NewEvent]:
@@ -79,6 +78,17 @@ class JobTransaction:
         )
         self.append_own("state_change", change)
 
+    def discard(self, *items: GarbageItem) -> None:
+        """Note what no record names any more once this is committed; it is removed after that."""
+        GarbageRepository(self.session).add(items)
+        self.made_garbage = self.made_garbage or bool(items)
+
+    def delete(self) -> None:
+        """Delete the job with all that belongs to it, its log included."""
+        self.discard(GarbageItem(LOG, self.job.id))
+        self.jobs.delete(self.job.id)
+        self.deleted = True
+
     def positions(self, run_id: str) -> dict[str, int]:
         """The last durable sequence of each source of a run."""
         return self._log.positions(run_id)
@@ -92,16 +102,14 @@ def failure_columns(failure: common_pb2.Failure) -> dict[str, Any]:
 class JobLog:
     """Runs transactions on jobs, and tells watchers, and those who keep what was read of a job, what they committed.
 
-    ``remove_objects`` is called after a commit with the keys that it left without a record, if there are any.
+    ``collect_garbage`` is called after a commit that made some.
     """
 
-    def __init__(
-        self, database: Database, live: LiveLog, remove_objects: Callable[[Sequence[str]], None] | None = None
-    ) -> None:
+    def __init__(self, database: Database, live: LiveLog, collect_garbage: Callable[[], None] = lambda: None) -> None:
         self.database = database
         self.live = live
         self._kept: list[KeptReads[Any]] = []
-        self._remove_objects = remove_objects
+        self.collect_garbage = collect_garbage
         self._abandoned: set[asyncio.Task[Any]] = set()  # the loop itself keeps no task alive
 
     async def transact(self, job_id: str, work: Callable[[JobTransaction], T]) -> T:
@@ -160,6 +168,9 @@ class JobLog:
 
     def publish(self, transaction: JobTransaction) -> None:
         """Tell watchers of a transaction that was committed."""
-        self.live.publish(transaction.job.id, transaction.events, transaction.job.state)
-        if transaction.superseded_objects and self._remove_objects is not None:
-            self._remove_objects(transaction.superseded_objects)
+        if transaction.deleted:
+            self.live.delete(transaction.job.id)
+        else:
+            self.live.publish(transaction.job.id, transaction.events, transaction.job.state)
+        if transaction.made_garbage:
+            self.collect_garbage()

@@ -35,7 +35,7 @@ class Watcher:
         """Yield the job's events of ``kinds`` (all when empty) after ``after_sequence``; when there was nothing to
         yield for a while, its last sequence. Ends when the job has ended and everything was told.
 
-        Raises JOB_NOT_FOUND, INVALID_REQUEST, SEQUENCE_EXPIRED, SHUTTING_DOWN.
+        Raises JOB_NOT_FOUND, also when it is deleted meanwhile, INVALID_REQUEST, SEQUENCE_EXPIRED, SHUTTING_DOWN.
         """
         if after_sequence is not None and after_sequence < 0:
             raise invalid_request([Violation("after_sequence", f"must not be negative, not {after_sequence}")])
@@ -46,6 +46,8 @@ class Watcher:
             await self._open(live, job_id, user_id, after_sequence)
             while True:
                 changed = live.changed
+                if live.deleted:
+                    raise job_not_found(job_id)
                 if cursor < live.last_sequence:
                     known = live.last_sequence
                     events = live.after(cursor)
@@ -96,10 +98,16 @@ class Watcher:
 
     async def _page(self, job_id: str, cursor: int, known: int, kinds: Collection[str]) -> tuple[list[LiveEvent], int]:
         """A page from the database and the cursor after it. All up to ``known`` was durable before the query, so a
-        page that is not full reaches at least there."""
-        stored = await self._database.read(
-            lambda session: EventRepository(session).page(job_id, cursor, PAGE_EVENTS, kinds)
+        page that is not full reaches at least there. Raises JOB_NOT_FOUND."""
+        stored, there = await self._database.read(
+            lambda session: (
+                EventRepository(session).page(job_id, cursor, PAGE_EVENTS, kinds),
+                # Asked after: the events of a job that is deleted go bit by bit, and only when it is gone.
+                JobRepository(session).states([job_id]).get(job_id, "DELETED") != "DELETED",
+            )
         )
+        if not there:
+            raise job_not_found(job_id)
         end = stored[-1].sequence if stored else cursor
         if len(stored) < PAGE_EVENTS:
             end = max(end, known)

@@ -45,11 +45,14 @@ def by_checkpoint(session: Session, checkpoint_id: str, user_id: str) -> Trained
     checkpoint = CheckpointRepository(session).get(checkpoint_id) if _possible(checkpoint_id) else None
     job = JobRepository(session).owned(checkpoint.job_id, user_id) if checkpoint is not None else None
     if checkpoint is None or job is None:
-        shown = checkpoint_id[:_SHOWN_CHARACTERS]
-        raise DomainError(
-            "CHECKPOINT_NOT_FOUND", f"There is no checkpoint {shown!r}.", metadata={"checkpoint_id": shown}
-        )
+        raise checkpoint_not_found(checkpoint_id)
     return TrainedModel(job, checkpoint)
+
+
+def checkpoint_not_found(checkpoint_id: str) -> DomainError:
+    """CHECKPOINT_NOT_FOUND; the same for one that does not exist and one of someone else's."""
+    shown = checkpoint_id[:_SHOWN_CHARACTERS]
+    return DomainError("CHECKPOINT_NOT_FOUND", f"There is no checkpoint {shown!r}.", metadata={"checkpoint_id": shown})
 
 
 def _possible(given_id: str) -> bool:

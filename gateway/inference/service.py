@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 
 from sqlalchemy.orm import Session
 
+from gateway.checkpoint_readers import CheckpointReaders
 from gateway.events.kept_reads import KeptReads
 from gateway.failover import first_answer
 from gateway.fleet import Fleet, Trainer
@@ -48,8 +49,11 @@ class InferenceService:
         *,
         trained: KeptReads[TrainedModel],
         max_image_bytes: int,
+        readers: CheckpointReaders | None = None,
     ) -> None:
+        """``readers`` learns which checkpoints are predicted with."""
         self._database = database
+        self._readers = readers or CheckpointReaders()
         self._trained = trained
         self._fleet = fleet
         self._images = DatasetImages(database, store, max_image_bytes)
@@ -77,13 +81,14 @@ class InferenceService:
         deadline = time.monotonic() + timeout_seconds if timeout_seconds is not None else None
         check_predict(request, self._max_image_bytes)
         trained = await self._find(request, user_id)
-        asked = trainer_request(request, await self._image(request, user_id), trained.checkpoint)
-        answer = await first_answer(
-            ranked(trained.checkpoint.digest, self._fleet.serving(trained.job.framework)),
-            lambda stub, timeout: stub.Predict(
-                asked, timeout=timeout if deadline is None else max(0.0, deadline - time.monotonic())
-            ),
-        )
+        with self._readers.reading(trained.checkpoint.storage_path):
+            asked = trainer_request(request, await self._image(request, user_id), trained.checkpoint)
+            answer = await first_answer(
+                ranked(trained.checkpoint.digest, self._fleet.serving(trained.job.framework)),
+                lambda stub, timeout: stub.Predict(
+                    asked, timeout=timeout if deadline is None else max(0.0, deadline - time.monotonic())
+                ),
+            )
         prediction = answer.prediction
         prediction.job_id = trained.job.id
         prediction.checkpoint_id = trained.checkpoint.id
@@ -101,12 +106,14 @@ class InferenceService:
         DomainError FRAMEWORK_UNAVAILABLE and SHUTTING_DOWN, what came before being answered.
         """
         found: dict[tuple[str, str], TrainedModel] = {}
+        in_use = ExitStack()  # of the trainers' caches it may be gone before the next image
 
         async def question(request: inference_pb2.PredictRequest) -> Question:
             check_predict(request, self._max_image_bytes)
             named = (request.job_id, request.checkpoint_id)
             if named not in found:
                 found[named] = await self._find(request, user_id)
+                in_use.enter_context(self._readers.reading(found[named].checkpoint.storage_path))
             trained = found[named]
             return trained, trainer_request(request, await self._image(request, user_id), trained.checkpoint)
 
@@ -123,6 +130,7 @@ class InferenceService:
                 async for answer in answers:
                     yield answer
         finally:
+            in_use.close()
             await stream.close()
 
     async def loaded_models(self, user_id: str) -> inference_pb2.ListLoadedModelsResponse:

@@ -13,15 +13,18 @@ from gateway.enums import ATTEMPT_OUTCOMES
 from gateway.events.encoding import KINDS, encoder
 from gateway.events.log import JobTransaction
 from gateway.training.attempts import end_attempt, is_better
+from gateway.training.retention import enforce
 from rpc.times import from_timestamp
 from storage.database.events import NewEvent
+from storage.database.garbage import OBJECT, GarbageItem
 from storage.database.projections import CheckpointRepository, MetricRepository, ValidationRepository
-from storage.database.tables import Checkpoint, Metric, ValidationResult, now
+from storage.database.tables import Checkpoint, Metric, TrainingJob, ValidationResult, now
 from storage.objects import keys
 from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import checkpoint_pb2, common_pb2, event_pb2
 
 logger = structlog.get_logger()
+MAX_ID_LENGTH = 40  # of the column
 SOURCES = {
     run_pb2.EVENT_SOURCE_TRAINING: "training",
     run_pb2.EVENT_SOURCE_LOG: "log",
@@ -138,6 +141,9 @@ class _Projection:
     def _checkpoint(self, event: run_pb2.RunEvent, sequence: int) -> None:
         told = event.checkpoint
         job = self._transaction.job
+        if not _lies_where_it_should(job, told):
+            logger.warning("checkpoint lies elsewhere", job_id=job.id, storage_path=told.storage_path)
+            return
         checkpoints = CheckpointRepository(self._transaction.session)
         metrics = {name: value for name, value in told.metrics.items() if math.isfinite(value)}
         new = checkpoints.put(
@@ -166,7 +172,10 @@ class _Projection:
             self._changes.update(best_metric=value, best_checkpoint_id=told.id)
             checkpoints.mark_best(job.id, told.id)
         kept = [self._changes.get("best_checkpoint_id", job.best_checkpoint_id), told.id]
-        self._transaction.superseded_objects += checkpoints.keep_validation_images(job.id, kept)
+        images = checkpoints.keep_validation_images(job.id, kept)
+        self._transaction.discard(*(GarbageItem(OBJECT, path) for path in images))
+        self.finish()  # best and last are looked up in the job
+        enforce(self._transaction)
 
     def _images(self, told: checkpoint_pb2.Checkpoint) -> dict[str, Any] | None:
         """The validation images of a checkpoint, if they lie where they should: what is recorded is removed one day."""
@@ -195,3 +204,14 @@ class _Projection:
                 reason="TRAINING_ERROR", message="The run failed and its agent did not say why."
             )
         end_attempt(self._transaction, self._run_id, outcome, failure, end_kind=outcome)
+        enforce(self._transaction)  # what the run went on from may go now
+
+
+def _lies_where_it_should(job: TrainingJob, told: checkpoint_pb2.Checkpoint) -> bool:
+    """What is recorded is sent to callers, loaded by trainers, and removed one day: it must be the job's own."""
+    if not 0 < len(told.id) <= MAX_ID_LENGTH or "\0" in told.id:
+        return False
+    names = [file.name for file in told.files]
+    return told.storage_path == keys.checkpoint_prefix(job.project_id, job.id, told.id) and all(
+        name not in ("", ".", "..") and not {"/", "\\", "\0"} & {*name} for name in names
+    )

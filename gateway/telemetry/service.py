@@ -14,6 +14,7 @@ from gateway.events.log import JobLog, JobTransaction
 from gateway.telemetry.projection import SOURCES, ingest
 from rpc.errors import DomainError, invalid_request
 from storage.database.errors import SequenceGap
+from storage.database.jobs import JobRepository
 from storage.database.tables import now
 from visionmesh.errors import Violation
 from visionmesh.mesh.v1 import run_pb2
@@ -58,7 +59,8 @@ class TelemetryService:
     async def connect(self, run_id: str, job_id: str, commands: asyncio.Queue[str]) -> Mapping[str, int]:
         """Say hello: returns the last durable position of each source. ``commands`` will hold what the agent is told.
 
-        Raises Superseded when the run no longer counts, INVALID_REQUEST for a run that was never made.
+        Raises Superseded when the run no longer counts or its job was deleted, INVALID_REQUEST for a run that was
+        never made.
         """
 
         def hello(transaction: JobTransaction) -> tuple[Mapping[str, int], str]:
@@ -70,7 +72,12 @@ class TelemetryService:
             transaction.jobs.touch(run_id, now())
             return transaction.positions(run_id), transaction.job.state
 
-        positions, state = await self._log.transact(job_id, hello)
+        try:
+            positions, state = await self._log.transact(job_id, hello)
+        except DomainError as error:
+            if error.reason == "JOB_NOT_FOUND" and await self._was_deleted(job_id):
+                raise Superseded("its job was deleted") from error
+            raise
         contact = self.expect(run_id, job_id)
         contact.last_heard = contact.last_written = time.monotonic()
         contact.connections.append(commands)
@@ -142,6 +149,10 @@ class TelemetryService:
         """Ask every agent to connect again later: the server is draining."""
         for contact in self._contacts.values():
             contact.tell("")
+
+    async def _was_deleted(self, job_id: str) -> bool:
+        states = await self._log.database.read(lambda session: JobRepository(session).states([job_id]))
+        return states.get(job_id) == "DELETED"
 
     def _tell(self, run_id: str, command: str) -> bool:
         contact = self._contacts.get(run_id)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 from google.protobuf import struct_pb2
 
 from gateway.enums import DATASET_VIEWS, METRIC_MODES, TASK_TYPES
 from visionmesh.errors import Violation
-from visionmesh.v1 import training_pb2
+from visionmesh.v1 import checkpoint_pb2, training_pb2
 
 NAME_LENGTH = 200
 NOTES_LENGTH = 10_000
 MAX_TAGS = 50
 MAX_EPOCHS = 100_000
+MAX_KEPT = 1000
 MAX_BATCH_SIZE = 65_536
 IMAGE_SIZES = range(8, 4097)
 INT31 = 2**31 - 1
@@ -25,17 +27,15 @@ def check_spec(spec: training_pb2.TrainingJobSpec) -> list[Violation]:
     return [Violation(f"job.{field}", description) for field, description in _problems(spec)]
 
 
+def check_update(spec: training_pb2.TrainingJobSpec, paths: Sequence[str]) -> list[Violation]:
+    """What is wrong with the fields of ``spec`` that an update mask names; paths begin with ``job.``."""
+    roots = {path.partition(".")[0] for path in paths}
+    found = [*_label_problems(spec), *_retention_problems(spec.checkpoint_retention)]
+    return [Violation(f"job.{field}", text) for field, text in found if re.split(r"[.\[]", field)[0] in roots]
+
+
 def _problems(spec: training_pb2.TrainingJobSpec) -> Iterator[tuple[str, str]]:
-    for name in ("project_id", "session_id", "experiment_name", "primary_metric"):
-        if len(getattr(spec, name)) > NAME_LENGTH:
-            yield name, f"must have at most {NAME_LENGTH} characters, not {len(getattr(spec, name))}"
-    if len(spec.notes) > NOTES_LENGTH:
-        yield "notes", f"must have at most {NOTES_LENGTH} characters, not {len(spec.notes)}"
-    if len(spec.tags) > MAX_TAGS:
-        yield "tags", f"must be at most {MAX_TAGS}, not {len(spec.tags)}"
-    for index, tag in enumerate(spec.tags):
-        if not tag or len(tag) > NAME_LENGTH:
-            yield f"tags[{index}]", f"must have 1 to {NAME_LENGTH} characters"
+    yield from _label_problems(spec)
     for name, where in (("framework", "ListFrameworks"), ("model_name", "ListModels"), ("dataset_id", "ListDatasets")):
         if not getattr(spec, name):
             yield name, f"is required; {where} shows what there is"
@@ -60,6 +60,37 @@ def _problems(spec: training_pb2.TrainingJobSpec) -> Iterator[tuple[str, str]]:
         yield "max_restarts", "must be 0: this release does not restart failed jobs by itself yet"
     for path in non_finite(spec.advanced_config):
         yield f"advanced_config.{path}", "must be a finite number"
+    yield from _retention_problems(spec.checkpoint_retention)
+
+
+def _label_problems(spec: training_pb2.TrainingJobSpec) -> Iterator[tuple[str, str]]:
+    for name in ("project_id", "session_id", "experiment_name", "primary_metric"):
+        yield from _text_problems(name, getattr(spec, name), NAME_LENGTH)
+    yield from _text_problems("notes", spec.notes, NOTES_LENGTH)
+    if len(spec.tags) > MAX_TAGS:
+        yield "tags", f"must be at most {MAX_TAGS}, not {len(spec.tags)}"
+    for index, tag in enumerate(spec.tags):
+        if not tag or len(tag) > NAME_LENGTH:
+            yield f"tags[{index}]", f"must have 1 to {NAME_LENGTH} characters"
+        else:
+            yield from _text_problems(f"tags[{index}]", tag, NAME_LENGTH)
+
+
+def _text_problems(field: str, text: str, longest: int) -> Iterator[tuple[str, str]]:
+    if len(text) > longest:
+        yield field, f"must have at most {longest} characters, not {len(text)}"
+    if "\0" in text:
+        yield field, "must hold no NUL character"
+
+
+def _retention_problems(retention: checkpoint_pb2.CheckpointRetention) -> Iterator[tuple[str, str]]:
+    if not 0 <= retention.every_n_epochs <= MAX_EPOCHS:
+        yield (
+            "checkpoint_retention.every_n_epochs",
+            f"must be 1 to {MAX_EPOCHS} (or 0 for none), not {retention.every_n_epochs}",
+        )
+    if retention.HasField("keep_last") and not 1 <= retention.keep_last <= MAX_KEPT:
+        yield "checkpoint_retention.keep_last", f"must be 1 to {MAX_KEPT}, not {retention.keep_last}"
 
 
 def non_finite(struct: struct_pb2.Struct, prefix: str = "") -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from google.protobuf import json_format
 
 from gateway.enums import DATASET_FORMATS, DATASET_VIEWS, JOB_STATES, METRIC_MODES, TASK_TYPES
+from gateway.training.changes import JobChange
 from rpc.times import to_timestamp
 from storage.database.tables import Checkpoint, Metric, TrainingJob, ValidationResult
 from storage.objects.validation_images import ValidationImage
@@ -39,10 +40,42 @@ def draft_job(spec: training_pb2.TrainingJobSpec, user_id: str) -> TrainingJob:
         seed=spec.seed,
         priority=spec.priority,
         max_restarts=spec.max_restarts,
+        retain_every_n_epochs=_retained(spec, "every_n_epochs"),
+        retain_last=_retained(spec, "keep_last"),
         primary_metric=spec.primary_metric,
         primary_metric_mode=METRIC_MODES.name(spec.primary_metric_mode) or "",
         state="PENDING",
     )
+
+
+def _retained(spec: training_pb2.TrainingJobSpec, field: str) -> int | None:
+    retention = spec.checkpoint_retention
+    return getattr(retention, field) if retention.HasField(field) else None
+
+
+def job_change(request: training_pb2.UpdateJobRequest) -> JobChange:
+    """The change that is asked for; without a mask it names the fields that are set. Not checked yet."""
+    spec = request.job
+    paths = tuple(request.update_mask.paths) or tuple(_set_fields(spec))
+    return JobChange(
+        paths=paths,
+        experiment_name=spec.experiment_name,
+        tags=tuple(spec.tags),
+        notes=spec.notes,
+        priority=spec.priority,
+        retain_every_n_epochs=_retained(spec, "every_n_epochs"),
+        retain_last=_retained(spec, "keep_last"),
+    )
+
+
+def _set_fields(spec: training_pb2.TrainingJobSpec) -> Iterator[str]:
+    """Paths of the fields that are set; of retention, which has parts, those of its parts."""
+    for field, _ in spec.ListFields():
+        if field.name != "checkpoint_retention":
+            yield field.name
+            continue
+        parts = [f"checkpoint_retention.{part.name}" for part, _ in spec.checkpoint_retention.ListFields()]
+        yield from parts or [field.name]
 
 
 def job_message(job: TrainingJob) -> training_pb2.TrainingJob:
@@ -90,6 +123,9 @@ def job_message(job: TrainingJob) -> training_pb2.TrainingJob:
         start_time=to_timestamp(job.start_time),
         end_time=to_timestamp(job.end_time),
         contact_lost_time=to_timestamp(job.contact_lost_time),
+        checkpoint_retention=checkpoint_pb2.CheckpointRetention(
+            every_n_epochs=job.retain_every_n_epochs, keep_last=job.retain_last
+        ),
     )
     message.advanced_config.update(job.advanced_config)
     return message

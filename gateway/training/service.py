@@ -19,6 +19,8 @@ from gateway.fleet import Fleet
 from gateway.idempotency import remember, replayed
 from gateway.telemetry.service import TelemetryService
 from gateway.training.dataset_use import check_dataset_use
+from gateway.training.ownership import owned
+from gateway.training.retention import Retention, leave_behind
 from gateway.training.states import check_start
 from gateway.training.warm_start import first_weights
 from rpc.errors import DomainError, invalid_request
@@ -35,10 +37,16 @@ T = TypeVar("T")
 
 
 class JobService:
-    """The rules of jobs. ``wake_dispatcher`` is called when a job was queued."""
+    """The rules of jobs. ``wake_dispatcher`` is called when a job was queued; ``retention`` fills in what a job leaves
+    open."""
 
     def __init__(
-        self, log: JobLog, fleet: Fleet, telemetry: TelemetryService, wake_dispatcher: Callable[[], None]
+        self,
+        log: JobLog,
+        fleet: Fleet,
+        telemetry: TelemetryService,
+        wake_dispatcher: Callable[[], None],
+        retention: Retention,
     ) -> None:
         self._log = log
         self.encoded: KeptReads[bytes] = log.kept_reads()
@@ -46,6 +54,7 @@ class JobService:
         self._fleet = fleet
         self._telemetry = telemetry
         self._wake_dispatcher = wake_dispatcher
+        self._retention = retention
 
     async def create(
         self,
@@ -88,6 +97,7 @@ class JobService:
         draft.dataset_format = dataset.format
         draft.manifest_digest = dataset.manifest_digest
         draft.num_classes = len(dataset.class_names)
+        self._retention.fill_in(draft)
         if validate_only:
             return draft
         draft.id = new_id("job")
@@ -110,18 +120,19 @@ class JobService:
         """Queue a job. Raises as StartJob says."""
 
         def queue(transaction: JobTransaction) -> TrainingJob:
-            job, session = self._owned(transaction, caller), transaction.session
+            job, session = owned(transaction, caller), transaction.session
             if replayed(session, caller.user_id, f"StartJob {job_id}", request) is not None:
                 return job
             check_start(job.id, job.state)
             self._check_dataset(session, caller, job.dataset_id)
-            resumed = self._source(session, job, checkpoint_id).id if resume else ""
+            source = self._source(session, job, checkpoint_id) if resume else None
             started_from = "" if resume or not checkpoint_id else first_weights(session, job, checkpoint_id).id
+            leave_behind(session, job, source)
             transaction.change_state(
                 "QUEUED",
                 queue_time=now(),
                 end_time=None,
-                resume_checkpoint_id=resumed,
+                resume_checkpoint_id=source.id if source is not None else "",
                 start_checkpoint_id=started_from,
             )
             remember(session, caller.user_id, f"StartJob {job_id}", request, job.id)
@@ -135,7 +146,7 @@ class JobService:
         """Stop a job: at once when nothing runs yet, else at the next batch. Raises as StopJob says."""
 
         def stop(transaction: JobTransaction) -> TrainingJob:
-            job = self._owned(transaction, caller)
+            job = owned(transaction, caller)
             if job.state in ("STOPPING", "STOPPED"):
                 return job
             if job.state in ("PENDING", "QUEUED"):
@@ -233,12 +244,6 @@ class JobService:
         if not draft.primary_metric_mode:
             draft.primary_metric_mode = "MAX" if known.get(draft.primary_metric, True) else "MIN"
         return violations
-
-    @staticmethod
-    def _owned(transaction: JobTransaction, caller: Caller) -> TrainingJob:
-        if transaction.job.user_id != caller.user_id:
-            raise job_not_found(transaction.job.id)
-        return transaction.job
 
     @staticmethod
     def _source(session: Session, job: TrainingJob, checkpoint_id: str) -> Checkpoint:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import grpc
@@ -13,18 +13,27 @@ from gateway.enums import EVENT_KINDS, JOB_STATES, VALIDATION_IMAGE_ORDERS
 from gateway.events.live import LiveEvent
 from gateway.events.watching import Watcher
 from gateway.paging import DEFAULT_PAGE_SIZE, page_size, page_size_violations
-from gateway.training.checks import check_spec
-from gateway.training.converters import checkpoint_message, draft_job, image_message, job_message, metric_message
+from gateway.training.changes import JobChanges, mask_violations
+from gateway.training.checkpoint_downloads import CheckpointDownloads
+from gateway.training.checks import check_spec, check_update
+from gateway.training.converters import (
+    checkpoint_message,
+    draft_job,
+    image_message,
+    job_change,
+    job_message,
+    metric_message,
+)
 from gateway.training.reports import JobReports
 from gateway.training.service import JobService
 from gateway.training.validation import PATH, ImageFilter, ValidationReports
-from rpc.errors import invalid_request, not_served_yet
+from rpc.errors import invalid_request
 from rpc.server import service_name
 from rpc.times import now_timestamp
 from storage.database.errors import InvalidPageToken
 from storage.database.jobs import JobFilter
 from visionmesh.errors import Violation
-from visionmesh.v1 import event_pb2, training_pb2, training_service_pb2, training_service_pb2_grpc
+from visionmesh.v1 import checkpoint_pb2, event_pb2, training_pb2, training_service_pb2, training_service_pb2_grpc
 
 REQUEST_ID_LENGTH = 200
 
@@ -32,8 +41,18 @@ REQUEST_ID_LENGTH = 200
 class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
     """Jobs, their events, metrics, logs and checkpoints. The watches answer with encoded bytes: see ``add_to``."""
 
-    def __init__(self, jobs: JobService, reports: JobReports, validations: ValidationReports, watcher: Watcher) -> None:
+    def __init__(
+        self,
+        jobs: JobService,
+        changes: JobChanges,
+        reports: JobReports,
+        validations: ValidationReports,
+        downloads: CheckpointDownloads,
+        watcher: Watcher,
+    ) -> None:
         self._jobs = jobs
+        self._changes = changes
+        self._downloads = downloads
         self._reports = reports
         self._validations = validations
         self._watcher = watcher
@@ -175,16 +194,31 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
         )
 
     async def UpdateJob(self, request: training_pb2.UpdateJobRequest, context: Any) -> training_pb2.UpdateJobResponse:
-        raise not_served_yet("TrainingService.UpdateJob")
+        change = job_change(request)
+        fields = [field.name for field in request.job.DESCRIPTOR.fields]
+        violations = mask_violations(change.paths, fields, masked=bool(request.update_mask.paths))
+        violations += check_update(request.job, change.paths)
+        job = await self._changes.update(caller(), request.job_id, change, violations)
+        return training_pb2.UpdateJobResponse(job=job_message(job))
 
     async def DeleteJob(self, request: training_pb2.DeleteJobRequest, context: Any) -> training_pb2.DeleteJobResponse:
-        raise not_served_yet("TrainingService.DeleteJob")
+        await self._changes.delete(caller(), request.job_id)
+        return training_pb2.DeleteJobResponse()
 
     async def DownloadCheckpoint(
         self, request: training_pb2.DownloadCheckpointRequest, context: Any
     ) -> AsyncIterator[training_pb2.DownloadCheckpointResponse]:
-        raise not_served_yet("TrainingService.DownloadCheckpoint")
-        yield  # makes this the generator that a stream is
+        file = await self._downloads.file(
+            caller(), request.job_id, request.checkpoint_id, request.file_name, request.offset
+        )
+        yield training_pb2.DownloadCheckpointResponse(
+            file=checkpoint_pb2.CheckpointFile(name=file.name, size_bytes=file.size_bytes, sha256=file.sha256),
+            checkpoint_id=file.checkpoint.id,
+            epoch=file.checkpoint.epoch,
+        )
+        async with aclosing(self._downloads.chunks(caller(), file, request.offset)) as chunks:
+            async for chunk in chunks:
+                yield training_pb2.DownloadCheckpointResponse(chunk=chunk)
 
     async def ListValidationResults(
         self, request: training_pb2.ListValidationResultsRequest, context: Any

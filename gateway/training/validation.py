@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from gateway.access import Caller
+from gateway.training.choosing import candidates
 from gateway.training.converters import result_message
 from gateway.training.service import JobService
 from gateway.training.validation_objects import ValidationObjects
@@ -138,36 +139,15 @@ def _lacks_matrix(results: list[event_pb2.ValidationResult]) -> bool:
 
 def _choose(session: Session, caller: Caller, job_id: str, checkpoint_id: str) -> Checkpoint:
     """The checkpoint asked for, or the best or last one whose images are kept."""
-    checkpoints = CheckpointRepository(session)
-    if checkpoint_id:
-        asked = checkpoints.get(checkpoint_id) if "\0" not in checkpoint_id else None
-        if asked is None or asked.job_id != job_id:
-            shown = checkpoint_id[:_SHOWN_CHARACTERS]
-            raise DomainError(
-                "CHECKPOINT_NOT_FOUND",
-                f"Job {job_id} has no checkpoint {shown!r}; ListCheckpoints shows those it has.",
-                metadata={"job_id": job_id, "checkpoint_id": shown},
-            )
-        candidates = [asked]
-    else:
-        job = JobRepository(session).owned(job_id, caller.user_id)
-        assert job is not None  # `of_job` has looked
-        chosen = [checkpoints.get(each) for each in (job.best_checkpoint_id, job.last_checkpoint_id) if each]
-        candidates = [checkpoint for checkpoint in chosen if checkpoint is not None]
-        if not candidates:
-            raise DomainError(
-                "NO_CHECKPOINT",
-                f"Job {job_id} has no checkpoint yet; it is {job.state}. The first one comes after its first epoch.",
-                metadata={"job_id": job_id, "state": job.state},
-            )
-    for candidate in candidates:
+    found = candidates(session, caller, job_id, checkpoint_id)
+    for candidate in found:
         if candidate.validation_images is not None:
             return candidate
     raise DomainError(
         "VALIDATION_IMAGES_NOT_KEPT",
-        f"What checkpoint {candidates[0].id} of epoch {candidates[0].epoch} said of single images is not kept: only "
+        f"What checkpoint {found[0].id} of epoch {found[0].epoch} said of single images is not kept: only "
         "that of the best and the last checkpoint is, where the framework tells it.",
-        metadata={"job_id": job_id, "checkpoint_id": candidates[0].id},
+        metadata={"job_id": job_id, "checkpoint_id": found[0].id},
     )
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from sqlalchemy.orm import Session
 
-from gateway.inference.lookup import by_checkpoint
+from gateway.inference.lookup import by_checkpoint, checkpoint_not_found
 from rpc.errors import invalid_request
+from storage.database.projections import CheckpointRepository
 from storage.database.tables import Checkpoint, TrainingJob
 from visionmesh.errors import Violation
 
@@ -19,6 +20,9 @@ def first_weights(session: Session, job: TrainingJob, checkpoint_id: str) -> Che
     the trainer replaces the head then.
     """
     found = by_checkpoint(session, checkpoint_id, job.user_id)
+    # It stays for as long as the start takes: the other job may be deleted now, or record a better one.
+    if not CheckpointRepository(session).lock(checkpoint_id):
+        raise checkpoint_not_found(checkpoint_id)
     if violations := [Violation("checkpoint_id", text) for text in _misfits(job, found.job)]:
         raise invalid_request(violations)
     return found.checkpoint

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from storage.database.errors import JobMissing, SequenceGap
@@ -96,6 +96,13 @@ class EventRepository:
     def oldest_sequence(self, job_id: str) -> int:
         """The first number that the log still holds, 0 when it is empty."""
         return self._session.scalar(select(func.min(Event.sequence)).where(Event.job_id == job_id)) or 0
+
+    def delete_some(self, job_id: str, limit: int) -> bool:
+        """Deletes the oldest events of a job, at most ``limit``; False when there were none left."""
+        first = self.oldest_sequence(job_id)
+        those = Event.job_id == job_id, Event.sequence < first + limit
+        self._session.execute(delete(Event).where(*those), execution_options={"synchronize_session": False})
+        return first > 0
 
     def _lock(self, job_id: str) -> None:
         """Lets one transaction at a time append to a job (on SQLite only one writes anyway)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -12,8 +12,8 @@ from sqlalchemy import bindparam, delete, or_, select
 from sqlalchemy.orm import Session
 
 from storage.database.pages import Page, fetch_page
-from storage.database.statements import has_tags, matches_text, update_one
-from storage.database.tables import Event, Run, SourcePosition, TrainingJob, now
+from storage.database.statements import has_tags, matches_text, portions, update_one
+from storage.database.tables import DeletedJob, Run, SourcePosition, TrainingJob, now
 
 # Made once: every call about a job begins with it, and building it costs as much as running it.
 _OWNED = select(TrainingJob).where(TrainingJob.id == bindparam("job_id"), TrainingJob.user_id == bindparam("user_id"))
@@ -48,11 +48,15 @@ class JobRepository:
 
     def lock(self, job_id: str) -> TrainingJob | None:
         """The job as it is now, locked until the transaction ends (on SQLite only one transaction writes anyway)."""
+        if "\0" in job_id:
+            return None
         query = select(TrainingJob).where(TrainingJob.id == job_id).with_for_update()
         return self._session.scalar(query, execution_options={"populate_existing": True})
 
     def owned(self, job_id: str, user_id: str) -> TrainingJob | None:
         """The job, if the user owns it."""
+        if "\0" in job_id:  # PostgreSQL refuses it with an error of its own; no id of ours has one
+            return None
         return self._session.scalar(_OWNED, {"job_id": job_id, "user_id": user_id})
 
     def list(
@@ -105,15 +109,42 @@ class JobRepository:
         changes = {"update_time": now(), **changes}
         return update_one(self._session, TrainingJob, TrainingJob.id == job_id, changes=changes)
 
+    def states(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """The states of those of these jobs that are there; DELETED of those that were deleted."""
+        found: dict[str, str] = {}
+        for some in portions(job_ids):
+            jobs = self._session.execute(select(TrainingJob.id, TrainingJob.state).where(TrainingJob.id.in_(some)))
+            found.update((job_id, state) for job_id, state in jobs)
+            deleted = self._session.scalars(select(DeletedJob.id).where(DeletedJob.id.in_(some)))
+            found.update((job_id, "DELETED") for job_id in deleted)
+        return found
+
+    def taking(self, checkpoint_ids: Sequence[str], states: Collection[str]) -> dict[str, str]:
+        """Those of these checkpoints that a job in one of ``states`` goes on from or takes its weights from, and one
+        such job for each."""
+        found: dict[str, str] = {}
+        for some in portions(checkpoint_ids):
+            for column in (TrainingJob.resume_checkpoint_id, TrainingJob.start_checkpoint_id):
+                query = select(column, TrainingJob.id).where(TrainingJob.state.in_(states), column.in_(some))
+                found.update((checkpoint_id, job_id) for checkpoint_id, job_id in self._session.execute(query))
+        return found
+
     def delete(self, job_id: str) -> bool:
-        """Deletes the job with its runs, events and all that was made from them; whether it was there."""
+        """Deletes the job with its runs and all that was made from its events; whether it was there.
+
+        Its events stay, for nobody to see: there may be millions, and a transaction must not last. They are removed
+        by ``EventRepository.delete_some``.
+        """
         runs = select(Run.id).where(Run.job_id == job_id)
         # The gateway writes events of a job without a run under the job's own id.
         of_job = or_(SourcePosition.run_id == job_id, SourcePosition.run_id.in_(runs))
         self._session.execute(delete(SourcePosition).where(of_job), execution_options={"synchronize_session": False})
-        self._session.execute(delete(Event).where(Event.job_id == job_id))
         statement = delete(TrainingJob).where(TrainingJob.id == job_id).returning(TrainingJob.id)
-        return self._session.scalar(statement) is not None
+        if self._session.scalar(statement) is None:
+            return False
+        self._session.add(DeletedJob(id=job_id))
+        self._session.flush()
+        return True
 
     def add_run(self, run: Run) -> Run:
         """Inserts a new attempt of a job and returns it with its defaults."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from storage.database.errors import StateChanged
+from storage.database.statements import portions
 from storage.database.tables import Dataset, DatasetFile, PreparedUpload
-
-_PATHS_PER_QUERY = 500
 
 
 class PreparedUploadRepository:
@@ -30,7 +29,7 @@ class PreparedUploadRepository:
     def stored(self, dataset_id: str, paths: Sequence[str]) -> dict[str, DatasetFile]:
         """The dataset's files of these paths."""
         found: dict[str, DatasetFile] = {}
-        for some in _some(paths):
+        for some in portions(paths):
             query = select(DatasetFile).where(DatasetFile.dataset_id == dataset_id, DatasetFile.path.in_(some))
             found.update((file.path, file) for file in self._session.scalars(query))
         return found
@@ -59,7 +58,7 @@ class PreparedUploadRepository:
 
     def forget(self, dataset_id: str, paths: Sequence[str]) -> None:
         """Removes what is prepared under these paths."""
-        for some in _some(paths):
+        for some in portions(paths):
             doomed = PreparedUpload.dataset_id == dataset_id, PreparedUpload.path.in_(some)
             self._session.execute(delete(PreparedUpload).where(*doomed))
 
@@ -69,7 +68,7 @@ class PreparedUploadRepository:
         What was prepared for a dataset that has FAILED counts until its URL has ended before ``failed_before``.
         """
         found: set[tuple[str, str]] = set()
-        for some in _some([*dataset_ids]):
+        for some in portions([*dataset_ids]):
             query = (
                 select(PreparedUpload.dataset_id, PreparedUpload.sha256)
                 .join(Dataset, Dataset.id == PreparedUpload.dataset_id)
@@ -78,9 +77,3 @@ class PreparedUploadRepository:
             )
             found.update((dataset_id, sha256) for dataset_id, sha256 in self._session.execute(query))
         return found
-
-
-def _some(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Not more at once than a statement may have parameters."""
-    for start in range(0, len(values), _PATHS_PER_QUERY):
-        yield values[start : start + _PATHS_PER_QUERY]

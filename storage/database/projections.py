@@ -59,6 +59,11 @@ class CheckpointRepository:
         """The checkpoint of that id."""
         return self._session.get(Checkpoint, checkpoint_id)
 
+    def lock(self, checkpoint_id: str) -> bool:
+        """Keeps the checkpoint until the transaction ends; False when there is none of that id any more."""
+        query = select(Checkpoint.id).where(Checkpoint.id == checkpoint_id).with_for_update()
+        return self._session.scalar(query) is not None
+
     def list(self, job_id: str, page_size: int, page_token: str) -> Page[Checkpoint]:
         """The checkpoints of a job by epoch, the newest last. Raises InvalidPageToken."""
         return fetch_page(
@@ -106,11 +111,6 @@ class CheckpointRepository:
         if gone:
             self._session.execute(update(Checkpoint).where(*others).values(validation_images=None))
         return [images["storage_path"] for images in gone if images is not None]
-
-    def validation_image_paths(self) -> set[str]:
-        """Where the validation images of all jobs lie that are kept."""
-        query = select(Checkpoint.validation_images).where(Checkpoint.validation_images.is_not(None))
-        return {images["storage_path"] for images in self._session.scalars(query) if images is not None}
 
     def mark_best(self, job_id: str, checkpoint_id: str) -> bool:
         """Makes this the only best checkpoint of the job; False, and nothing changes, when it is not the job's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from storage.database.errors import RequestExists
@@ -18,6 +19,11 @@ class RequestRepository:
     def find(self, user_id: str, method: str, request_id: str) -> RequestRecord | None:
         """What was answered to that user's request."""
         return self._session.get(RequestRecord, (user_id, method, request_id))
+
+    def forget(self, user_id: str, method: str) -> None:
+        """Forgets what was answered to that user's requests of a method."""
+        those = RequestRecord.user_id == user_id, RequestRecord.method == method
+        self._session.execute(delete(RequestRecord).where(*those))
 
     def add(self, record: RequestRecord) -> RequestRecord:
         """Records an answer, in the transaction that made it.

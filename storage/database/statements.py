@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import JSON, ColumnElement, cast, func, inspect, or_, select, update
@@ -14,6 +14,13 @@ from storage.database.tables import Base
 Row = TypeVar("Row", bound=Base)
 # Rows that the session already holds get the values that the database returns.
 REFRESH = {"synchronize_session": False, "populate_existing": True}
+_VALUES_AT_ONCE = 500
+
+
+def portions(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Give not more values at once than a statement may have parameters."""
+    for start in range(0, len(values), _VALUES_AT_ONCE):
+        yield values[start : start + _VALUES_AT_ONCE]
 
 
 def update_one(

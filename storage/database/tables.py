@@ -195,6 +195,9 @@ class TrainingJob(Base):
     advanced_config: Mapped[dict[str, Any]] = mapped_column(default=dict)  # complete, dotted names
     priority: Mapped[int] = mapped_column(default=0)
     max_restarts: Mapped[int] = mapped_column(default=0)
+    # Checkpoints kept beside the best and the last one: of every n-th epoch (0: none), and so many of the newest.
+    retain_every_n_epochs: Mapped[int] = mapped_column(default=0)
+    retain_last: Mapped[int] = mapped_column(default=1)
     primary_metric: Mapped[str] = mapped_column(String(100))
     primary_metric_mode: Mapped[str] = mapped_column(String(10))
     state: Mapped[str] = mapped_column(String(20), index=True)
@@ -286,6 +289,10 @@ class Checkpoint(Base):
     digest: Mapped[str] = mapped_column(String(64))
     is_best: Mapped[bool] = mapped_column(default=False)
     resumable: Mapped[bool] = mapped_column(default=False)
+    # No longer kept, but a job that has not ended takes from it: it goes when that one has.
+    superseded: Mapped[bool] = mapped_column(default=False)
+    # Best or last of what was trained before a caller started again from elsewhere: stays as long as its job.
+    left_behind: Mapped[bool] = mapped_column(default=False)
     # storage_path, size_bytes, sha256; None when there are none or they are no longer kept.
     validation_images: Mapped[dict[str, Any] | None] = mapped_column(default=None)
     create_time: Mapped[datetime] = mapped_column(default=now)
@@ -299,6 +306,23 @@ class ValidationResult(Base):
     epoch: Mapped[int] = mapped_column(primary_key=True)
     sequence: Mapped[int]
     summary: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class DeletedJob(Base):
+    """A job that was deleted: what its agent still says or stores is for nothing."""
+
+    __tablename__ = "deleted_jobs"
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    delete_time: Mapped[datetime] = mapped_column(default=now)
+
+
+class Garbage(Base):
+    """Something that no record names any more and that is still to be removed. See ``storage.database.garbage``."""
+
+    __tablename__ = "garbage"
+    kind: Mapped[str] = mapped_column(String(10), primary_key=True)
+    name: Mapped[str] = mapped_column(String(1024), primary_key=True)
+    time: Mapped[datetime] = mapped_column(default=now)  # when it was last known to be of use to anyone
 
 
 class RequestRecord(Base):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from storage.objects.digest import sha256_bytes
 
+CHECKPOINTS = "checkpoints/"
 INCOMING = "incoming/"
 VALIDATION_IMAGES = "validation_images/"
 # Below these lies everything of ours; beside them, a bucket may hold what it likes.
-OWN_PREFIXES = ("annotations/", "checkpoints/", "datasets/", INCOMING, "manifests/", VALIDATION_IMAGES)
+OWN_PREFIXES = ("annotations/", CHECKPOINTS, "datasets/", INCOMING, "manifests/", VALIDATION_IMAGES)
 
+_IMAGES_SUFFIX = ".jsonl.gz"
 _MAX_PART_CHARACTERS = 200
 _KEPT_CHARACTERS = 100
 
@@ -47,17 +50,37 @@ def incoming_file(dataset_id: str, sha256: str) -> str:
 
 def checkpoint_prefix(project_id: str, job_id: str, checkpoint_id: str) -> str:
     """Prefix of a checkpoint's files. Project ids are clients' free text; each becomes one part of its own."""
-    return f"checkpoints/{_part(project_id)}/{_part(job_id)}/{_part(checkpoint_id)}/"
+    return f"{CHECKPOINTS}{_part(project_id)}/{_part(job_id)}/{_part(checkpoint_id)}/"
 
 
 def validation_images(project_id: str, job_id: str, checkpoint_id: str) -> str:
     """Key of what the model of a checkpoint said of each validation image."""
-    return f"{VALIDATION_IMAGES}{_part(project_id)}/{_part(job_id)}/{_part(checkpoint_id)}.jsonl.gz"
+    return f"{VALIDATION_IMAGES}{_part(project_id)}/{_part(job_id)}/{_part(checkpoint_id)}{_IMAGES_SUFFIX}"
 
 
-def job_of(validation_images_key: str) -> str:
-    """The job, as a part of keys, that a key of ``validation_images`` belongs to."""
-    return validation_images_key.split("/")[-2]
+def job_prefixes(project_id: str, job_id: str) -> tuple[str, str]:
+    """Prefixes of all that came of a job: its checkpoints, and what their models said of validation images."""
+    place = f"{_part(project_id)}/{_part(job_id)}/"
+    return f"{CHECKPOINTS}{place}", f"{VALIDATION_IMAGES}{place}"
+
+
+@dataclass(frozen=True)
+class CheckpointObject:
+    """What belongs to a checkpoint: ``name`` is the prefix of its files, or the key of its validation images."""
+
+    name: str
+    job_id: str
+    checkpoint_id: str
+
+
+def checkpoint_object(key: str) -> CheckpointObject | None:
+    """What an object below CHECKPOINTS or VALIDATION_IMAGES belongs to; None when it cannot be one of ours."""
+    match key.split("/"):
+        case ["checkpoints", project, job_id, checkpoint_id, _]:
+            return CheckpointObject(f"{CHECKPOINTS}{project}/{job_id}/{checkpoint_id}/", job_id, checkpoint_id)
+        case ["validation_images", _, job_id, file] if file.endswith(_IMAGES_SUFFIX):
+            return CheckpointObject(key, job_id, file.removesuffix(_IMAGES_SUFFIX))
+    return None
 
 
 def _part(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -39,6 +40,11 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
     watches: list[int | None] = field(default_factory=list)
     image_requests: list[training_pb2.ListValidationImagesRequest] = field(default_factory=list)
     starts: list[training_pb2.StartJobRequest] = field(default_factory=list)
+    updates: list[training_pb2.UpdateJobRequest] = field(default_factory=list)
+    checkpoint: bytes = b"weights " * 400_000
+    downloads: list[training_pb2.DownloadCheckpointRequest] = field(default_factory=list)
+    breaks: list[int] = field(default_factory=list)  # bytes after which a download breaks, each once
+    tamper: bool = False
 
     def _find(self, job_id: str, context: grpc.ServicerContext) -> training_pb2.TrainingJob:
         authenticate(context)
@@ -156,11 +162,54 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         lines = [event.log for event in self.events.get(job.id, []) if event.HasField("log")]
         return training_pb2.ListLogsResponse(lines=lines)
 
+    def UpdateJob(
+        self, request: training_pb2.UpdateJobRequest, context: grpc.ServicerContext
+    ) -> training_pb2.UpdateJobResponse:
+        job = self._find(request.job_id, context)
+        self.updates.append(request)
+        return training_pb2.UpdateJobResponse(job=job)
+
+    def DeleteJob(
+        self, request: training_pb2.DeleteJobRequest, context: grpc.ServicerContext
+    ) -> training_pb2.DeleteJobResponse:
+        job = self._find(request.job_id, context)
+        if job.state == job_state_pb2.JOB_STATE_QUEUED:
+            detail = {"state": "QUEUED"}
+            refuse(context, code_pb2.FAILED_PRECONDITION, "JOB_IN_USE", "Stop it first.", metadata=detail)
+        del self.jobs[job.id]
+        return training_pb2.DeleteJobResponse()
+
+    def DownloadCheckpoint(
+        self, request: training_pb2.DownloadCheckpointRequest, context: grpc.ServicerContext
+    ) -> Iterator[training_pb2.DownloadCheckpointResponse]:
+        self._find(request.job_id, context)
+        self.downloads.append(request)
+        file = checkpoint_pb2.CheckpointFile(
+            name=request.file_name or "weights.safetensors",
+            size_bytes=len(self.checkpoint),
+            sha256=hashlib.sha256(self.checkpoint).hexdigest(),
+        )
+        yield training_pb2.DownloadCheckpointResponse(file=file, checkpoint_id=request.checkpoint_id or "c1", epoch=2)
+        end = self.breaks.pop(0) if self.breaks else len(self.checkpoint)
+        for start in range(request.offset, end, 1 << 20):
+            chunk = self.checkpoint[start : min(start + (1 << 20), end)]
+            yield training_pb2.DownloadCheckpointResponse(chunk=chunk[::-1] if self.tamper else chunk)
+        if end < len(self.checkpoint):
+            refuse(context, code_pb2.UNAVAILABLE, "SHUTTING_DOWN", "The server is draining.")
+
     def ListCheckpoints(
         self, request: training_pb2.ListCheckpointsRequest, context: grpc.ServicerContext
     ) -> training_pb2.ListCheckpointsResponse:
         job = self._find(request.job_id, context)
-        checkpoint = checkpoint_pb2.Checkpoint(id="c1", job_id=job.id, epoch=2, is_best=True, size_bytes=1 << 21)
+        checkpoint = checkpoint_pb2.Checkpoint(
+            id="c1",
+            job_id=job.id,
+            epoch=2,
+            is_best=True,
+            size_bytes=1 << 21,
+            digest="ab" * 32,
+            metrics={"accuracy": 0.9},
+        )
         return training_pb2.ListCheckpointsResponse(checkpoints=[checkpoint], total_size=1)
 
     def ListValidationResults(

@@ -74,6 +74,8 @@ def _alone() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
         patch.setenv("VISIONMESH_THREADS_PER_RUN", "1")
+        # Nobody waits a minute for what is superseded to go.
+        patch.setenv("VISIONMESH_CHECKPOINT_REMOVAL_DELAY_SECONDS", "1")
         yield
 
 

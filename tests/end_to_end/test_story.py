@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
 from storage.objects import keys
 from storage.objects.store import ObjectStore
 from tests.end_to_end import digits
+from tests.end_to_end.refusals import Code, refused
 from visionmesh.client import Client
 from visionmesh.v1 import common_pb2, dataset_pb2, job_state_pb2, training_pb2
 
@@ -107,7 +110,7 @@ def test_a_job_is_trained_watched_and_predicts(
     kept = {item.validation_images.storage_path for item in checkpoints.values() if item.HasField("validation_images")}
     assert len(kept) == len({done.best_checkpoint_id, done.last_checkpoint_id})
     deadline = time.monotonic() + 20
-    while {info.key for info in store.list(keys.VALIDATION_IMAGES) if keys.job_of(info.key) == job.id} != kept:
+    while {info.key for info in store.list(keys.VALIDATION_IMAGES) if f"/{job.id}/" in info.key} != kept:
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -136,3 +139,31 @@ def test_a_job_is_trained_watched_and_predicts(
     first = client.predict(image, checkpoint_id=done.last_checkpoint_id)
     assert first.checkpoint_id == done.last_checkpoint_id
     assert done.last_checkpoint_id in [model.checkpoint_id for model in client.loaded_models().models]
+
+    # Of the six checkpoints the best and the last are left, and the weights of the best are for whoever wants them.
+    assert set(checkpoints) == {done.best_checkpoint_id, done.last_checkpoint_id}
+    until_gone(store, job.id, {item.storage_path for item in checkpoints.values()})
+    taken = client.download_checkpoint(job.id, tmp_path)
+    assert (taken.checkpoint_id, taken.path.name) == (done.best_checkpoint_id, "weights.safetensors")
+    with safe_open(taken.path, framework="numpy") as file:
+        assert json.loads(file.metadata()["visionmesh"])["epoch"] == best.epoch
+
+    client.delete_job(job.id)
+    refused(lambda: client.get_job(job.id), Code.NOT_FOUND, "JOB_NOT_FOUND")
+    refused(lambda: client.predict(image, job_id=job.id), Code.NOT_FOUND, "JOB_NOT_FOUND")
+    gone = done.last_checkpoint_id
+    refused(lambda: client.predict(image, checkpoint_id=gone), Code.NOT_FOUND, "CHECKPOINT_NOT_FOUND")
+    assert job.id not in [model.job_id for model in client.loaded_models().models]
+    until_gone(store, job.id, set())
+
+
+def until_gone(store: ObjectStore, job_id: str, kept: set[str]) -> None:
+    """Wait until the job has these checkpoints in the store and no others."""
+    deadline = time.monotonic() + 30
+    while {
+        found.name
+        for info in store.list(keys.CHECKPOINTS)
+        if (found := keys.checkpoint_object(info.key)) is not None and found.job_id == job_id
+    } != kept:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from gateway.access import AuthInterceptor
+from gateway.checkpoint_readers import CheckpointReaders
 from gateway.events.kept_reads import KeptReads
 from gateway.fleet import Fleet
 from gateway.inference import InferenceService, InferenceServicer
@@ -55,6 +56,7 @@ class Gateway:
     address: str
     fleet: Fleet
     service: InferenceService
+    readers: CheckpointReaders
     channel: grpc.aio.Channel
     registry: registry_service_pb2_grpc.RegistryServiceAsyncStub = field(init=False)
     inference: inference_service_pb2_grpc.InferenceServiceAsyncStub = field(init=False)
@@ -138,7 +140,10 @@ async def open_gateway(database: Database, store: LocalObjectStore) -> AsyncIter
         fleet = Fleet([trainer.address for trainer in trainers], MESH_TOKEN, poll_seconds=0.1, timeout_seconds=10)
         await fleet.start()
         registry = RegistryServicer(RegistryService(fleet))
-        service = InferenceService(database, fleet, store, trained=KeptReads(), max_image_bytes=MAX_IMAGE_BYTES)
+        readers = CheckpointReaders()
+        service = InferenceService(
+            database, fleet, store, trained=KeptReads(), max_image_bytes=MAX_IMAGE_BYTES, readers=readers
+        )
         inference = InferenceServicer(service)
         served = create_server(
             [
@@ -157,7 +162,7 @@ async def open_gateway(database: Database, store: LocalObjectStore) -> AsyncIter
         port = served.server.add_insecure_port("127.0.0.1:0")
         await served.serve()
         address = f"127.0.0.1:{port}"
-        gateway = Gateway(address, fleet, service, grpc.aio.insecure_channel(address))
+        gateway = Gateway(address, fleet, service, readers, grpc.aio.insecure_channel(address))
         opened.append((gateway, served))
         return gateway
 

@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import grpc
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from storage.database.engine import Database
 from storage.database.events import EventRepository
 from tests.gateway.conftest import Account
@@ -73,6 +76,25 @@ class JobClient:
         request = training_pb2.ListJobsRequest(**fields)
         return await self.stub.ListJobs(request, metadata=self.metadata, timeout=PATIENCE_SECONDS)
 
+    async def update(self, job_id: str, *paths: str, **fields: Any) -> training_pb2.TrainingJob:
+        """What the mask names is taken from ``fields`` of the spec."""
+        request = training_pb2.UpdateJobRequest(
+            job_id=job_id, job=training_pb2.TrainingJobSpec(**fields), update_mask=FieldMask(paths=paths)
+        )
+        return (await self.stub.UpdateJob(request, metadata=self.metadata, timeout=PATIENCE_SECONDS)).job
+
+    async def delete(self, job_id: str) -> None:
+        request = training_pb2.DeleteJobRequest(job_id=job_id)
+        await self.stub.DeleteJob(request, metadata=self.metadata, timeout=PATIENCE_SECONDS)
+
+    async def download(self, job_id: str, **fields: Any) -> tuple[training_pb2.DownloadCheckpointResponse, bytes]:
+        """The first message of a download, and the bytes behind it."""
+        request = training_pb2.DownloadCheckpointRequest(job_id=job_id, **fields)
+        call = self.stub.DownloadCheckpoint(request, metadata=self.metadata, timeout=60)
+        first, *rest = [answer async for answer in answers_of(call)]
+        assert not first.chunk and all(0 < len(answer.chunk) <= 1 << 20 for answer in rest)
+        return first, b"".join(answer.chunk for answer in rest)
+
     async def metrics(self, job_id: str, **fields: Any) -> training_pb2.ListMetricsResponse:
         request = training_pb2.ListMetricsRequest(job_id=job_id, **fields)
         return await self.stub.ListMetrics(request, metadata=self.metadata, timeout=PATIENCE_SECONDS)
@@ -93,6 +115,12 @@ class JobClient:
     async def events(self, job_id: str, **fields: Any) -> list[event_pb2.JobEvent]:
         """All events that a watch gives until it ends by itself."""
         return [event async for event in events_of(self.watch(job_id, **fields))]
+
+
+async def answers_of(call: Any) -> AsyncIterator[Any]:
+    """What a stream answers from here on until it ends; a test may have read from it before."""
+    while (answer := await call.read()) is not grpc.aio.EOF:
+        yield answer
 
 
 async def events_of(call: Any) -> AsyncIterator[event_pb2.JobEvent]:

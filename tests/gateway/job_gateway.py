@@ -10,17 +10,24 @@ import grpc
 from grpc.aio import ServerInterceptor
 
 from gateway.access import AuthInterceptor
+from gateway.checkpoint_readers import CheckpointReaders
 from gateway.events.live import LiveLog
 from gateway.events.log import JobLog
 from gateway.events.watching import Watcher
 from gateway.fleet import Fleet
+from gateway.outages import explain
 from gateway.telemetry.leases import LeaseKeeper
 from gateway.telemetry.service import TelemetryService
 from gateway.telemetry.servicer import TelemetryServicer
+from gateway.training.changes import JobChanges
+from gateway.training.checkpoint_downloads import CheckpointDownloads
 from gateway.training.dispatcher import Dispatcher
+from gateway.training.garbage import GarbageCollector
 from gateway.training.reports import JobReports
+from gateway.training.retention import Retention
 from gateway.training.service import JobService
 from gateway.training.servicer import TrainingServicer
+from gateway.training.sweeping import Sweeper
 from gateway.training.validation import ValidationReports
 from gateway.training.validation_objects import ValidationObjects
 from rpc.interceptors import ErrorInterceptor, MeshAuthInterceptor
@@ -36,7 +43,7 @@ MAX_MESSAGE_BYTES = 4 << 20
 
 @dataclass(frozen=True)
 class GatewayTimes:
-    """The settings that tests shorten; the defaults are those of a gateway, but for how often it looks."""
+    """The settings that tests change; the defaults are those of a gateway, but for how often and how soon it looks."""
 
     heartbeat_seconds: float = 10.0
     contact_lost_seconds: float = 8.0
@@ -46,6 +53,9 @@ class GatewayTimes:
     poll_seconds: float = 0.5  # also how long a trainer has for its answer
     timeout_seconds: float = 10.0
     ring_events: int = 2048
+    checkpoint_every_n_epochs: int = 0
+    checkpoint_keep_last: int = 1
+    checkpoint_removal_delay_seconds: float = 0.0
 
 
 class JobGateway:
@@ -61,8 +71,14 @@ class JobGateway:
             timeout_seconds=times.timeout_seconds,
         )
         self.live = LiveLog(times.ring_events)
-        self.validation_objects = ValidationObjects(self.database, store)
-        self.log = JobLog(self.database, self.live, self.validation_objects.remove)
+        self.validation_objects = ValidationObjects(store)
+        self.readers = CheckpointReaders()
+        self.garbage = GarbageCollector(
+            self.database, store, self.readers, delay_seconds=times.checkpoint_removal_delay_seconds
+        )
+        self.log = JobLog(self.database, self.live, self.garbage.wake)
+        self.sweeper = Sweeper(self.log, store)
+        self.downloads = CheckpointDownloads(self.database, store, self.readers)
         self.telemetry = TelemetryService(self.log, write_contact_seconds=times.contact_lost_seconds / 2)
         self.dispatcher = Dispatcher(self.log, self.fleet, self.telemetry, times.recheck_seconds)
         self.leases = LeaseKeeper(
@@ -73,13 +89,17 @@ class JobGateway:
             lease_seconds=times.lease_seconds,
             check_seconds=times.check_seconds,
         )
-        jobs = JobService(self.log, self.fleet, self.telemetry, self.dispatcher.wake)
+        retention = Retention(times.checkpoint_every_n_epochs, times.checkpoint_keep_last)
+        jobs = JobService(self.log, self.fleet, self.telemetry, self.dispatcher.wake, retention)
+        changes = JobChanges(self.log, self.dispatcher.wake, retention)
         watcher = Watcher(self.database, self.live, times.heartbeat_seconds)
         validations = ValidationReports(jobs, self.validation_objects)
-        training = TrainingServicer(jobs, JobReports(jobs), validations, watcher)
+        training = TrainingServicer(jobs, changes, JobReports(jobs), validations, self.downloads, watcher)
         add_telemetry = telemetry_service_pb2_grpc.add_TelemetryServiceServicer_to_server
         self._public = _server(
-            "visionmesh.v1.TrainingService", training.add_to, [ErrorInterceptor(), AuthInterceptor(self.database)]
+            "visionmesh.v1.TrainingService",
+            training.add_to,
+            [ErrorInterceptor(explain), AuthInterceptor(self.database)],
         )
         self._mesh = _server(
             "visionmesh.mesh.v1.TelemetryService",
@@ -97,7 +117,8 @@ class JobGateway:
         await self.fleet.start()
         self.dispatcher.start()
         self.leases.start()
-        self.validation_objects.start()
+        self.garbage.start()
+        self.sweeper.start()
         await self._public.serve()
 
     async def kill(self) -> None:
@@ -109,6 +130,9 @@ class JobGateway:
         await self._public.server.stop(None)
         await self.dispatcher.close()
         await self.leases.close()
+        await self.sweeper.close()
+        await self.garbage.close()
+        await self.downloads.close()
         await self.validation_objects.close()
         await self.fleet.close()
         await self.database.close()

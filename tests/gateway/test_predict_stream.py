@@ -14,6 +14,7 @@ from storage.database.engine import Database
 from tests.gateway.calls import add_job, refused, told_why
 from tests.gateway.conftest import MAX_IMAGE_BYTES, Account, Gateway, OpenGateway
 from tests.gateway.stand_in import StandInTrainer, model
+from tests.gateway.waiting import until
 from visionmesh.v1 import inference_pb2
 
 Response = inference_pb2.PredictStreamResponse
@@ -57,6 +58,21 @@ async def test_images_are_answered_in_order_over_one_stream_to_the_trainer(
     assert all(len(answer.response.classifications) == 1 for answer in answers)
     assert {(asked.top_k, asked.confidence_threshold) for asked in counters.predict_requests} == {(1, 0.25)}
     assert counters.asked["PredictStream"] == 1
+
+
+async def test_a_model_is_needed_for_as_long_as_the_stream_is_open(
+    gateway: Gateway, database: Database, alice: Account
+) -> None:
+    """Its checkpoint may be superseded meanwhile, and trainers may have to fetch it again."""
+    job_id, _ = await add_job(database, alice)
+    call: Any = gateway.inference.PredictStream(metadata=alice.metadata, timeout=30)
+    for place in (1, 2):
+        await call.write(message(bright(place), job_id=job_id))
+        assert (await call.read()).response.job_id == job_id
+        assert gateway.readers.needed() == {f"checkpoints/default/{job_id}/1/", f"checkpoints/default/{job_id}/"}
+    await call.done_writing()
+    assert await call.read() is grpc.aio.EOF
+    await until(lambda: not gateway.readers.needed())
 
 
 async def test_each_image_fails_alone(

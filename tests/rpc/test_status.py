@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from rpc.errors import CODES, DomainError, invalid_request, not_served_yet
+from rpc.errors import CODES, DomainError, invalid_request
 from rpc.status import DOMAIN, VIOLATION_BYTES, to_status
 from visionmesh.errors import Violation
 from visionmesh.v1 import common_pb2
@@ -84,12 +84,6 @@ def test_long_messages_and_metadata_are_cut_to_what_a_header_holds(letter: str) 
     assert info.metadata["framework"].endswith("…") and status.message.endswith("…")
     # The message travels once more, percent-encoded: three characters for each byte that is not ASCII.
     assert status.ByteSize() * 4 / 3 + len(quote(status.message)) < 8192
-
-
-def test_not_served_yet_names_the_rpc() -> None:
-    info = detail(to_status(not_served_yet("a.B/C"), "id"), error_details_pb2.ErrorInfo)
-    assert info is not None
-    assert (info.reason, info.metadata["rpc"]) == ("NOT_SERVED_YET", "a.B/C")
 
 
 def test_a_failure_keeps_the_same_three_parts() -> None:

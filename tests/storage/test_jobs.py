@@ -159,7 +159,28 @@ async def test_a_deleted_job_takes_its_rows_along(database: Database, user_id: s
         tables = TrainingJob, Run, Event, SourcePosition, Metric
         return [session.scalar(select(func.count()).select_from(table)) for table in tables]
 
+    # Events go bit by bit, afterwards.
+    assert await database.read(counts) == [1, 1, 4, 2, 1]
+    assert await database.write(lambda session: EventRepository(session).delete_some(job.id, 1))
+    assert await database.read(counts) == [1, 1, 3, 2, 1]
+    assert await database.write(lambda session: EventRepository(session).delete_some(job.id, 100))
+    assert not await database.write(lambda session: EventRepository(session).delete_some(job.id, 100))
     assert await database.read(counts) == [1, 1, 2, 2, 1]
+    states = await database.read(lambda session: JobRepository(session).states([job.id, kept.id, "job_none"]))
+    assert states == {job.id: "DELETED", kept.id: "PENDING"}
+
+
+async def test_who_takes_from_a_checkpoint_is_found(database: Database, user_id: str) -> None:
+    resumed = builders.job(user_id, state="RUNNING", resume_checkpoint_id="c1")
+    warm = builders.job(user_id, state="QUEUED", start_checkpoint_id="c2")
+    await add(database, resumed, warm, builders.job(user_id, state="FAILED", start_checkpoint_id="c3"))
+
+    async def taking(*checkpoint_ids: str) -> dict[str, str]:
+        states = ("QUEUED", "RUNNING")
+        return await database.read(lambda session: JobRepository(session).taking(checkpoint_ids, states))
+
+    assert await taking("c1", "c2", "c3", "c4") == {"c1": resumed.id, "c2": warm.id}
+    assert await taking("c3") == await taking() == {}
 
 
 async def test_rows_that_make_no_sense_are_refused(database: Database, user_id: str) -> None:

@@ -119,7 +119,9 @@ async def test_validation_images_are_kept_of_the_checkpoints_named(database: Dat
 
     def look(session: Session) -> list[object]:
         checkpoints = CheckpointRepository(session)
-        return [checkpoints.validation_image_paths(), checkpoints.images_of_epoch(job_id, 2)]
+        listed = checkpoints.list(job_id, 10, "").items
+        kept = {row.validation_images["storage_path"] for row in listed if row.validation_images is not None}
+        return [kept, checkpoints.images_of_epoch(job_id, 2)]
 
     await database.write(put)
     assert await database.read(look) == [{stored(name)["storage_path"] for name in ("c1", "c2", "c3")}, stored("c2")]

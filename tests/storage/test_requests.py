@@ -22,3 +22,9 @@ async def test_the_first_answer_is_kept(database: Database) -> None:
     found = await database.read(lambda session: RequestRepository(session).find("user_1", "CreateJob", "r1"))
     assert found is not None and found.resource_id == "job_1"
     assert await database.read(lambda session: RequestRepository(session).find("user_1", "StartJob", "r1")) is None
+    await database.write(lambda session: RequestRepository(session).forget("user_1", "CreateJob"))
+    left = [
+        await database.read(lambda session, user=user: RequestRepository(session).find(user, "CreateJob", "r1"))  # type: ignore[misc]
+        for user in ("user_1", "user_2")
+    ]
+    assert [row.resource_id if row is not None else None for row in left] == [None, "job_3"]

@@ -102,4 +102,10 @@ def test_anything_else_is_a_value_error(data: bytes) -> None:
 def test_a_key_tells_its_job() -> None:
     key = keys.validation_images("a project/of ours", "job_1", "c1")
     assert key.startswith(keys.VALIDATION_IMAGES) and key.count("/") == 3
-    assert keys.job_of(key) == "job_1"
+    assert keys.checkpoint_object(key) == keys.CheckpointObject(key, "job_1", "c1")
+    prefix = keys.checkpoint_prefix("a project/of ours", "job_1", "c1")
+    assert keys.checkpoint_object(f"{prefix}weights.safetensors") == keys.CheckpointObject(prefix, "job_1", "c1")
+    below = keys.job_prefixes("a project/of ours", "job_1")
+    assert prefix.startswith(below[0]) and key.startswith(below[1])
+    for stray in ("checkpoints/readme.txt", f"{prefix}a/b", "validation_images/p/j/c.txt", "datasets/a/b/c/d"):
+        assert keys.checkpoint_object(stray) is None

@@ -39,6 +39,48 @@ class JobCalls(Connection):
         """Ask a job to stop at its next batch."""
         return self._unary(self._training.StopJob, training_pb2.StopJobRequest(job_id=job_id)).job
 
+    def update_job(
+        self,
+        job_id: str,
+        *,
+        experiment_name: str | None = None,
+        notes: str | None = None,
+        tags: Sequence[str] | None = None,
+        priority: int | None = None,
+        every_n_epochs: int | None = None,
+        keep_last: int | None = None,
+    ) -> training_pb2.TrainingJob:
+        """Change what is given; the rest stays. Gives the job as it is now.
+
+        ``every_n_epochs`` and ``keep_last`` are its ``checkpoint_retention``: what is no longer kept is removed.
+        """
+        request = training_pb2.UpdateJobRequest(
+            job_id=job_id,
+            job=training_pb2.TrainingJobSpec(
+                experiment_name=experiment_name,
+                notes=notes,
+                tags=tags,
+                priority=priority,
+            ),
+        )
+        if every_n_epochs is not None or keep_last is not None:
+            kept = checkpoint_pb2.CheckpointRetention(every_n_epochs=every_n_epochs, keep_last=keep_last)
+            request.job.checkpoint_retention.CopyFrom(kept)
+        given = {
+            "experiment_name": experiment_name,
+            "notes": notes,
+            "tags": tags,
+            "priority": priority,
+            "checkpoint_retention.every_n_epochs": every_n_epochs,
+            "checkpoint_retention.keep_last": keep_last,
+        }
+        request.update_mask.paths.extend(path for path, value in given.items() if value is not None)
+        return self._unary(self._training.UpdateJob, request).job
+
+    def delete_job(self, job_id: str) -> None:
+        """Delete a job that waits for its start or has ended, with its log, metrics and checkpoints."""
+        self._unary(self._training.DeleteJob, training_pb2.DeleteJobRequest(job_id=job_id))
+
     def get_job(self, job_id: str) -> training_pb2.TrainingJob:
         """One job."""
         return self._unary(self._training.GetJob, training_pb2.GetJobRequest(job_id=job_id)).job

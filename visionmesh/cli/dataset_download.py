@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from visionmesh.cli.download_bar import ShowBytes, download_bar
 from visionmesh.cli.session import Session
 from visionmesh.cli.values import bytes_text
 from visionmesh.client import Downloaded, DownloadProgress
@@ -37,7 +35,8 @@ def download(
     with session.client() as client:
         bring = client.download_dataset if archive is None else client.download_archive
         try:
-            with _bar(session.notes) as progress:
+            with download_bar(session.notes) as bar:
+                progress = None if bar is None else partial(_show, bar)
                 done = bring(dataset_id, place, path_prefix=prefix, splits=split or [], progress=progress)
         except BaseException:
             if archive is None and not session.json and place.is_dir():
@@ -62,24 +61,5 @@ def _said(done: Downloaded, place: Path) -> str:
     return f"downloaded {done.files} files, {bytes_text(done.size_bytes)}, to {place}{there}"
 
 
-@contextmanager
-def _bar(console: Console) -> Iterator[Callable[[DownloadProgress], None] | None]:
-    """Give a progress callback that draws a bar of bytes, on a terminal."""
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (
-        TextColumn("downloading {task.description}"),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bars:
-        bar = bars.add_task("", total=None)
-
-        def show(progress: DownloadProgress) -> None:
-            said = f"{progress.files_done}/{progress.files_total} files"
-            bars.update(bar, completed=progress.bytes_done, total=progress.bytes_total, description=said)
-
-        yield show
+def _show(bar: ShowBytes, progress: DownloadProgress) -> None:
+    bar(progress.bytes_done, progress.bytes_total, f"{progress.files_done}/{progress.files_total} files")

@@ -9,12 +9,13 @@ import typer
 from google.protobuf.json_format import MessageToDict
 
 from visionmesh.calls.registry import to_struct
+from visionmesh.cli.job_changes import KeepEveryOption, KeepLastOption
 from visionmesh.cli.job_watch import announce, follow_to_end
 from visionmesh.cli.registry import task_type
 from visionmesh.cli.session import Session
 from visionmesh.cli.values import enum_choices, enum_value, settings
 from visionmesh.client import Client
-from visionmesh.v1 import common_pb2, training_pb2
+from visionmesh.v1 import checkpoint_pb2, common_pb2, training_pb2
 
 VIEW = "DATASET_VIEW_"
 VIEWS_HELP = (
@@ -56,6 +57,8 @@ def create(
     notes: Annotated[str, typer.Option("--notes", help="Free text.")] = "",
     priority: Annotated[int, typer.Option("--priority", help="Higher is started first.")] = 0,
     max_restarts: Annotated[int, typer.Option("--max-restarts", min=0, help="Restarts after a failure.")] = 0,
+    keep_every: KeepEveryOption = None,
+    keep_last: KeepLastOption = None,
     check: Annotated[bool, typer.Option("--check", help="Only check the job; create nothing.")] = False,
     start_now: Annotated[bool, typer.Option("--start", help="Start it at once.")] = False,
     watch_it: Annotated[bool, typer.Option("--watch", help="Start it and follow it to its end.")] = False,
@@ -78,6 +81,9 @@ def create(
         priority=priority,
         max_restarts=max_restarts,
     )
+    if keep_every is not None or keep_last is not None:
+        kept = checkpoint_pb2.CheckpointRetention(every_n_epochs=keep_every, keep_last=keep_last)
+        spec.checkpoint_retention.CopyFrom(kept)
     if dataset_view:
         spec.dataset_view = enum_value(training_pb2.DatasetView, VIEW, dataset_view, "--dataset-view")
     given = settings(setting or [])

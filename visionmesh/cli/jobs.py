@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from visionmesh.cli.command import command
+from visionmesh.cli.job_changes import JobArgument, delete, retention_text, update
 from visionmesh.cli.job_create import VIEW, create
+from visionmesh.cli.job_download import download
 from visionmesh.cli.job_validation import images, validation
 from visionmesh.cli.job_view import STATE, JobView, failure_text, state_text
 from visionmesh.cli.job_watch import announce, follow_to_end
@@ -16,7 +18,6 @@ from visionmesh.cli.tables import print_fields, print_table
 from visionmesh.cli.values import bytes_text, enum_choices, enum_text, enum_value, time_text
 from visionmesh.v1 import event_pb2, job_state_pb2, training_pb2
 
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
 WatchOption = Annotated[bool, typer.Option("--watch", help="Follow the job to its end.")]
 STATES_HELP = "Only in this state: " + ", ".join(enum_choices(job_state_pb2.JobState, STATE)) + "."
 
@@ -65,6 +66,19 @@ def group() -> typer.Typer:
         "visionmesh jobs images JOB --label cat --predicted dog --limit 0 --json",
     )(images)
     command(app, "checkpoints", examples="visionmesh jobs checkpoints JOB")(checkpoints)
+    command(
+        app,
+        "download",
+        examples="visionmesh jobs download JOB --output weights.safetensors\n"
+        "visionmesh jobs download JOB --checkpoint CHECKPOINT --file training_state.safetensors",
+    )(download)
+    command(
+        app,
+        "update",
+        examples="visionmesh jobs update JOB --name baseline --tag good\n"
+        "visionmesh jobs update JOB --priority 10\nvisionmesh jobs update JOB --keep-every 10 --keep-last 3",
+    )(update)
+    command(app, "delete", examples="visionmesh jobs delete JOB\nvisionmesh jobs delete JOB --yes")(delete)
     return app
 
 
@@ -169,6 +183,7 @@ def show(session: Session, job_id: JobArgument) -> None:
             f"best {job.primary_metric}": f"{job.best_metric:.4f}" if job.HasField("best_metric") else "-",
             "best checkpoint": job.best_checkpoint_id,
             "last checkpoint": job.last_checkpoint_id,
+            "checkpoints kept": retention_text(job.checkpoint_retention),
             "project": job.project_id,
             "tags": ", ".join(job.tags),
             "notes": job.notes,
@@ -224,7 +239,7 @@ def logs(
 
 
 def checkpoints(session: Session, job_id: JobArgument) -> None:
-    """List the checkpoints of a job."""
+    """List the checkpoints of a job that are kept."""
     with session.client() as client:
         found = list(client.checkpoints(job_id))
     if session.json:
@@ -232,7 +247,7 @@ def checkpoints(session: Session, job_id: JobArgument) -> None:
         return
     print_table(
         session.out,
-        ["id", "epoch#", "best", "resumable", "size#", "metrics", "written"],
+        ["id", "epoch#", "best", "resumable", "size#", "digest", "metrics", "written"],
         (
             (
                 item.id,
@@ -240,6 +255,7 @@ def checkpoints(session: Session, job_id: JobArgument) -> None:
                 "best" if item.is_best else "",
                 "yes" if item.resumable else "no",
                 bytes_text(item.size_bytes),
+                item.digest[:12],
                 ", ".join(f"{name} {value:.4g}" for name, value in sorted(item.metrics.items())),
                 time_text(item.create_time),
             )

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1evisionmesh/v1/checkpoint.proto\x12\rvisionmesh.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"B\n\x0e\x43heckpointFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"H\n\x0cStoredObject\x12\x14\n\x0cstorage_path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\xa5\x03\n\nCheckpoint\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x05\x12\x37\n\x07metrics\x18\x05 \x03(\x0b\x32&.visionmesh.v1.Checkpoint.MetricsEntry\x12,\n\x05\x66iles\x18\x06 \x03(\x0b\x32\x1d.visionmesh.v1.CheckpointFile\x12\x14\n\x0cstorage_path\x18\x07 \x01(\t\x12\x12\n\nsize_bytes\x18\x08 \x01(\x03\x12\x0e\n\x06\x64igest\x18\t \x01(\t\x12\x0f\n\x07is_best\x18\n \x01(\x08\x12\x11\n\tresumable\x18\x0b \x01(\x08\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x11validation_images\x18\r \x01(\x0b\x32\x1b.visionmesh.v1.StoredObject\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1evisionmesh/v1/checkpoint.proto\x12\rvisionmesh.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"B\n\x0e\x43heckpointFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"H\n\x0cStoredObject\x12\x14\n\x0cstorage_path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"k\n\x13\x43heckpointRetention\x12\x1b\n\x0e\x65very_n_epochs\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\tkeep_last\x18\x02 \x01(\x05H\x01\x88\x01\x01\x42\x11\n\x0f_every_n_epochsB\x0c\n\n_keep_last\"\xa5\x03\n\nCheckpoint\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x05\x12\x37\n\x07metrics\x18\x05 \x03(\x0b\x32&.visionmesh.v1.Checkpoint.MetricsEntry\x12,\n\x05\x66iles\x18\x06 \x03(\x0b\x32\x1d.visionmesh.v1.CheckpointFile\x12\x14\n\x0cstorage_path\x18\x07 \x01(\t\x12\x12\n\nsize_bytes\x18\x08 \x01(\x03\x12\x0e\n\x06\x64igest\x18\t \x01(\t\x12\x0f\n\x07is_best\x18\n \x01(\x08\x12\x11\n\tresumable\x18\x0b \x01(\x08\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x11validation_images\x18\r \x01(\x0b\x32\x1b.visionmesh.v1.StoredObject\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,8 +38,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKPOINTFILE']._serialized_end=148
   _globals['_STOREDOBJECT']._serialized_start=150
   _globals['_STOREDOBJECT']._serialized_end=222
-  _globals['_CHECKPOINT']._serialized_start=225
-  _globals['_CHECKPOINT']._serialized_end=646
-  _globals['_CHECKPOINT_METRICSENTRY']._serialized_start=600
-  _globals['_CHECKPOINT_METRICSENTRY']._serialized_end=646
+  _globals['_CHECKPOINTRETENTION']._serialized_start=224
+  _globals['_CHECKPOINTRETENTION']._serialized_end=331
+  _globals['_CHECKPOINT']._serialized_start=334
+  _globals['_CHECKPOINT']._serialized_end=755
+  _globals['_CHECKPOINT_METRICSENTRY']._serialized_start=709
+  _globals['_CHECKPOINT_METRICSENTRY']._serialized_end=755
 # @@protoc_insertion_point(module_scope)

@@ -29,6 +29,14 @@ class StoredObject(_message.Message):
     sha256: str
     def __init__(self, storage_path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
 
+class CheckpointRetention(_message.Message):
+    __slots__ = ("every_n_epochs", "keep_last")
+    EVERY_N_EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    KEEP_LAST_FIELD_NUMBER: _ClassVar[int]
+    every_n_epochs: int
+    keep_last: int
+    def __init__(self, every_n_epochs: _Optional[int] = ..., keep_last: _Optional[int] = ...) -> None: ...
+
 class Checkpoint(_message.Message):
     __slots__ = ("id", "job_id", "run_id", "epoch", "metrics", "files", "storage_path", "size_bytes", "digest", "is_best", "resumable", "create_time", "validation_images")
     class MetricsEntry(_message.Message):

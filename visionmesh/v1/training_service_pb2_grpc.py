@@ -124,7 +124,7 @@ class TrainingServiceServicer:
     def CreateJob(self, request, context):
         """Creates a job, PENDING, after checking everything that can be checked. Reasons: INVALID_REQUEST,
         FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, MODEL_NOT_FOUND, DATASET_NOT_FOUND, DATASET_NOT_READY,
-        PRETRAINED_UNAVAILABLE, REQUEST_ID_REUSED.
+        PRETRAINED_UNAVAILABLE, REQUEST_ID_REUSED, and JOB_NOT_FOUND when the job of a repeated call was deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -163,14 +163,18 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateJob(self, request, context):
-        """Changes name, tags, notes or priority. Reasons: NOT_SERVED_YET.
+        """Changes name, tags, notes, priority or which checkpoints are kept. Priority counts at once, also for a job that is
+        QUEUED, and so does retention: checkpoints that are no longer kept are removed. Reasons: JOB_NOT_FOUND, INVALID_REQUEST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteJob(self, request, context):
-        """Deletes a job with its log and checkpoints. Reasons: NOT_SERVED_YET.
+        """Deletes a job with its log, metrics, validation results, runs and checkpoints, all at once; their objects leave the
+        store soon after. Jobs that took weights from it before are unharmed. Watches of it end with JOB_NOT_FOUND. Refused
+        while it is QUEUED, PREPARING, RUNNING or STOPPING, and while a job in one of these states takes its first weights from
+        a checkpoint of this one: the metadata names `state`, or that job as `used_by`. Reasons: JOB_NOT_FOUND, JOB_IN_USE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -213,14 +217,17 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCheckpoints(self, request, context):
-        """Lists a job's checkpoints. Reasons: JOB_NOT_FOUND, INVALID_REQUEST.
+        """Lists the checkpoints of a job that are kept (see CheckpointRetention), with metrics, size and digest. Reasons:
+        JOB_NOT_FOUND, INVALID_REQUEST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DownloadCheckpoint(self, request, context):
-        """Streams a file of a checkpoint. Reasons: NOT_SERVED_YET.
+        """Streams a file of a checkpoint, and verifies it meanwhile. A checkpoint that is superseded while it is sent stays until
+        it was sent. Reasons: JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT, FILE_NOT_FOUND, STORAGE_CORRUPT,
+        INVALID_REQUEST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,7 @@ class TrainingServiceStub:
     CreateJob: _grpc.UnaryUnaryMultiCallable[_training_pb2.CreateJobRequest, _training_pb2.CreateJobResponse]
     """Creates a job, PENDING, after checking everything that can be checked. Reasons: INVALID_REQUEST,
     FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, MODEL_NOT_FOUND, DATASET_NOT_FOUND, DATASET_NOT_READY,
-    PRETRAINED_UNAVAILABLE, REQUEST_ID_REUSED.
+    PRETRAINED_UNAVAILABLE, REQUEST_ID_REUSED, and JOB_NOT_FOUND when the job of a repeated call was deleted.
     """
     StartJob: _grpc.UnaryUnaryMultiCallable[_training_pb2.StartJobRequest, _training_pb2.StartJobResponse]
     """Queues a job: fresh, resumed from a checkpoint of its own, or fresh with the weights of a checkpoint of any job of the
@@ -53,9 +53,15 @@ class TrainingServiceStub:
     ListJobs: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListJobsRequest, _training_pb2.ListJobsResponse]
     """Lists the caller's jobs. Reasons: INVALID_REQUEST."""
     UpdateJob: _grpc.UnaryUnaryMultiCallable[_training_pb2.UpdateJobRequest, _training_pb2.UpdateJobResponse]
-    """Changes name, tags, notes or priority. Reasons: NOT_SERVED_YET."""
+    """Changes name, tags, notes, priority or which checkpoints are kept. Priority counts at once, also for a job that is
+    QUEUED, and so does retention: checkpoints that are no longer kept are removed. Reasons: JOB_NOT_FOUND, INVALID_REQUEST.
+    """
     DeleteJob: _grpc.UnaryUnaryMultiCallable[_training_pb2.DeleteJobRequest, _training_pb2.DeleteJobResponse]
-    """Deletes a job with its log and checkpoints. Reasons: NOT_SERVED_YET."""
+    """Deletes a job with its log, metrics, validation results, runs and checkpoints, all at once; their objects leave the
+    store soon after. Jobs that took weights from it before are unharmed. Watches of it end with JOB_NOT_FOUND. Refused
+    while it is QUEUED, PREPARING, RUNNING or STOPPING, and while a job in one of these states takes its first weights from
+    a checkpoint of this one: the metadata names `state`, or that job as `used_by`. Reasons: JOB_NOT_FOUND, JOB_IN_USE.
+    """
     WatchJob: _grpc.UnaryStreamMultiCallable[_training_pb2.WatchJobRequest, _training_pb2.WatchJobResponse]
     """Streams a job's events: those kept first, then as they happen, and ends with OK at COMPLETED, STOPPED or
     FAILED. Reasons: JOB_NOT_FOUND, SEQUENCE_EXPIRED, INVALID_REQUEST.
@@ -69,9 +75,14 @@ class TrainingServiceStub:
     ListLogs: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListLogsRequest, _training_pb2.ListLogsResponse]
     """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
     ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListCheckpointsRequest, _training_pb2.ListCheckpointsResponse]
-    """Lists a job's checkpoints. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
+    """Lists the checkpoints of a job that are kept (see CheckpointRetention), with metrics, size and digest. Reasons:
+    JOB_NOT_FOUND, INVALID_REQUEST.
+    """
     DownloadCheckpoint: _grpc.UnaryStreamMultiCallable[_training_pb2.DownloadCheckpointRequest, _training_pb2.DownloadCheckpointResponse]
-    """Streams a file of a checkpoint. Reasons: NOT_SERVED_YET."""
+    """Streams a file of a checkpoint, and verifies it meanwhile. A checkpoint that is superseded while it is sent stays until
+    it was sent. Reasons: JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT, FILE_NOT_FOUND, STORAGE_CORRUPT,
+    INVALID_REQUEST.
+    """
     ListValidationResults: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListValidationResultsRequest, _training_pb2.ListValidationResultsResponse]
     """Lists what validations found, by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST, and STORAGE_CORRUPT where a
     matrix is counted from images.
@@ -89,7 +100,7 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     CreateJob: _aio.UnaryUnaryMultiCallable[_training_pb2.CreateJobRequest, _training_pb2.CreateJobResponse]  # type: ignore[assignment]
     """Creates a job, PENDING, after checking everything that can be checked. Reasons: INVALID_REQUEST,
     FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, MODEL_NOT_FOUND, DATASET_NOT_FOUND, DATASET_NOT_READY,
-    PRETRAINED_UNAVAILABLE, REQUEST_ID_REUSED.
+    PRETRAINED_UNAVAILABLE, REQUEST_ID_REUSED, and JOB_NOT_FOUND when the job of a repeated call was deleted.
     """
     StartJob: _aio.UnaryUnaryMultiCallable[_training_pb2.StartJobRequest, _training_pb2.StartJobResponse]  # type: ignore[assignment]
     """Queues a job: fresh, resumed from a checkpoint of its own, or fresh with the weights of a checkpoint of any job of the
@@ -106,9 +117,15 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     ListJobs: _aio.UnaryUnaryMultiCallable[_training_pb2.ListJobsRequest, _training_pb2.ListJobsResponse]  # type: ignore[assignment]
     """Lists the caller's jobs. Reasons: INVALID_REQUEST."""
     UpdateJob: _aio.UnaryUnaryMultiCallable[_training_pb2.UpdateJobRequest, _training_pb2.UpdateJobResponse]  # type: ignore[assignment]
-    """Changes name, tags, notes or priority. Reasons: NOT_SERVED_YET."""
+    """Changes name, tags, notes, priority or which checkpoints are kept. Priority counts at once, also for a job that is
+    QUEUED, and so does retention: checkpoints that are no longer kept are removed. Reasons: JOB_NOT_FOUND, INVALID_REQUEST.
+    """
     DeleteJob: _aio.UnaryUnaryMultiCallable[_training_pb2.DeleteJobRequest, _training_pb2.DeleteJobResponse]  # type: ignore[assignment]
-    """Deletes a job with its log and checkpoints. Reasons: NOT_SERVED_YET."""
+    """Deletes a job with its log, metrics, validation results, runs and checkpoints, all at once; their objects leave the
+    store soon after. Jobs that took weights from it before are unharmed. Watches of it end with JOB_NOT_FOUND. Refused
+    while it is QUEUED, PREPARING, RUNNING or STOPPING, and while a job in one of these states takes its first weights from
+    a checkpoint of this one: the metadata names `state`, or that job as `used_by`. Reasons: JOB_NOT_FOUND, JOB_IN_USE.
+    """
     WatchJob: _aio.UnaryStreamMultiCallable[_training_pb2.WatchJobRequest, _training_pb2.WatchJobResponse]  # type: ignore[assignment]
     """Streams a job's events: those kept first, then as they happen, and ends with OK at COMPLETED, STOPPED or
     FAILED. Reasons: JOB_NOT_FOUND, SEQUENCE_EXPIRED, INVALID_REQUEST.
@@ -122,9 +139,14 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     ListLogs: _aio.UnaryUnaryMultiCallable[_training_pb2.ListLogsRequest, _training_pb2.ListLogsResponse]  # type: ignore[assignment]
     """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
     ListCheckpoints: _aio.UnaryUnaryMultiCallable[_training_pb2.ListCheckpointsRequest, _training_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
-    """Lists a job's checkpoints. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
+    """Lists the checkpoints of a job that are kept (see CheckpointRetention), with metrics, size and digest. Reasons:
+    JOB_NOT_FOUND, INVALID_REQUEST.
+    """
     DownloadCheckpoint: _aio.UnaryStreamMultiCallable[_training_pb2.DownloadCheckpointRequest, _training_pb2.DownloadCheckpointResponse]  # type: ignore[assignment]
-    """Streams a file of a checkpoint. Reasons: NOT_SERVED_YET."""
+    """Streams a file of a checkpoint, and verifies it meanwhile. A checkpoint that is superseded while it is sent stays until
+    it was sent. Reasons: JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT, FILE_NOT_FOUND, STORAGE_CORRUPT,
+    INVALID_REQUEST.
+    """
     ListValidationResults: _aio.UnaryUnaryMultiCallable[_training_pb2.ListValidationResultsRequest, _training_pb2.ListValidationResultsResponse]  # type: ignore[assignment]
     """Lists what validations found, by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST, and STORAGE_CORRUPT where a
     matrix is counted from images.
@@ -145,7 +167,7 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_training_pb2.CreateJobResponse, _abc.Awaitable[_training_pb2.CreateJobResponse]]:
         """Creates a job, PENDING, after checking everything that can be checked. Reasons: INVALID_REQUEST,
         FRAMEWORK_NOT_FOUND, FRAMEWORK_UNAVAILABLE, MODEL_NOT_FOUND, DATASET_NOT_FOUND, DATASET_NOT_READY,
-        PRETRAINED_UNAVAILABLE, REQUEST_ID_REUSED.
+        PRETRAINED_UNAVAILABLE, REQUEST_ID_REUSED, and JOB_NOT_FOUND when the job of a repeated call was deleted.
         """
 
     @_abc_1.abstractmethod
@@ -192,7 +214,9 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.UpdateJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.UpdateJobResponse, _abc.Awaitable[_training_pb2.UpdateJobResponse]]:
-        """Changes name, tags, notes or priority. Reasons: NOT_SERVED_YET."""
+        """Changes name, tags, notes, priority or which checkpoints are kept. Priority counts at once, also for a job that is
+        QUEUED, and so does retention: checkpoints that are no longer kept are removed. Reasons: JOB_NOT_FOUND, INVALID_REQUEST.
+        """
 
     @_abc_1.abstractmethod
     def DeleteJob(
@@ -200,7 +224,11 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.DeleteJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.DeleteJobResponse, _abc.Awaitable[_training_pb2.DeleteJobResponse]]:
-        """Deletes a job with its log and checkpoints. Reasons: NOT_SERVED_YET."""
+        """Deletes a job with its log, metrics, validation results, runs and checkpoints, all at once; their objects leave the
+        store soon after. Jobs that took weights from it before are unharmed. Watches of it end with JOB_NOT_FOUND. Refused
+        while it is QUEUED, PREPARING, RUNNING or STOPPING, and while a job in one of these states takes its first weights from
+        a checkpoint of this one: the metadata names `state`, or that job as `used_by`. Reasons: JOB_NOT_FOUND, JOB_IN_USE.
+        """
 
     @_abc_1.abstractmethod
     def WatchJob(
@@ -250,7 +278,9 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.ListCheckpointsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.ListCheckpointsResponse, _abc.Awaitable[_training_pb2.ListCheckpointsResponse]]:
-        """Lists a job's checkpoints. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
+        """Lists the checkpoints of a job that are kept (see CheckpointRetention), with metrics, size and digest. Reasons:
+        JOB_NOT_FOUND, INVALID_REQUEST.
+        """
 
     @_abc_1.abstractmethod
     def DownloadCheckpoint(
@@ -258,7 +288,10 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.DownloadCheckpointRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_training_pb2.DownloadCheckpointResponse], _abc.AsyncIterator[_training_pb2.DownloadCheckpointResponse]]:
-        """Streams a file of a checkpoint. Reasons: NOT_SERVED_YET."""
+        """Streams a file of a checkpoint, and verifies it meanwhile. A checkpoint that is superseded while it is sent stays until
+        it was sent. Reasons: JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT, FILE_NOT_FOUND, STORAGE_CORRUPT,
+        INVALID_REQUEST.
+        """
 
     @_abc_1.abstractmethod
     def ListValidationResults(

@@ -9,7 +9,7 @@ import pytest
 from tests.gateway.calls import refused
 from tests.gateway.job_client import JobClient
 from tests.gateway.job_fixtures import Mesh
-from visionmesh.v1 import event_pb2
+from visionmesh.v1 import checkpoint_pb2, event_pb2
 
 
 async def test_metrics_come_in_pages_by_epoch(mesh: Mesh, ada: JobClient) -> None:
@@ -82,7 +82,8 @@ async def test_log_lines_come_in_pages(mesh: Mesh, ada: JobClient) -> None:
 
 
 async def test_checkpoints_come_in_pages_by_epoch(mesh: Mesh, ada: JobClient) -> None:
-    script, agent = await mesh.running(ada, epochs=9)
+    kept = checkpoint_pb2.CheckpointRetention(every_n_epochs=1)
+    script, agent = await mesh.running(ada, epochs=9, checkpoint_retention=kept)
     sent = [script.checkpoint(epoch) for epoch in range(1, 6)]
     await agent.send(*sent)
     first = await ada.checkpoints(script.run.job_id, page_size=3)

@@ -12,7 +12,7 @@ from tests.gateway.job_client import JobClient, log_of, short
 from tests.gateway.job_fixtures import Mesh
 from visionmesh.errors import from_rpc
 from visionmesh.mesh.v1 import run_pb2
-from visionmesh.v1 import event_pb2, training_pb2
+from visionmesh.v1 import checkpoint_pb2, event_pb2, training_pb2
 
 
 async def test_a_job_shows_how_far_it_is(mesh: Mesh, ada: JobClient) -> None:
@@ -35,7 +35,8 @@ async def test_a_job_shows_how_far_it_is(mesh: Mesh, ada: JobClient) -> None:
 
 
 async def test_the_best_checkpoint_is_that_of_the_primary_metric(mesh: Mesh, ada: JobClient) -> None:
-    script, agent = await mesh.running(ada, epochs=5)
+    kept = checkpoint_pb2.CheckpointRetention(every_n_epochs=1)
+    script, agent = await mesh.running(ada, epochs=5, checkpoint_retention=kept)
     job_id = script.run.job_id
     ids = []
     for epoch, accuracy, best in ((1, 0.5, 1), (2, 0.8, 2), (3, 0.7, 2), (4, 0.8, 2), (5, 0.9, 5)):
@@ -146,6 +147,27 @@ async def test_a_checkpoint_of_another_job_is_not_taken(mesh: Mesh, ada: JobClie
     job = await ada.get(script.run.job_id)
     assert (job.last_checkpoint_id, job.best_checkpoint_id) == ("", "")
     assert (await ada.checkpoints(theirs.run.job_id)).checkpoints[0].is_best
+
+
+async def test_a_checkpoint_that_lies_elsewhere_is_not_taken(mesh: Mesh, ada: JobClient) -> None:
+    """What is recorded is sent to callers and removed one day."""
+    theirs, other = await mesh.running(ada)
+    secret = theirs.checkpoint(1)
+    await other.send(secret)
+    script, agent = await mesh.running(ada)
+    job_id = script.run.job_id
+    elsewhere, upwards, sideways, nameless, long = (script.checkpoint(epoch) for epoch in (1, 2, 3, 4, 5))
+    elsewhere.checkpoint.storage_path = secret.checkpoint.storage_path
+    upwards.checkpoint.files[0].name = "../weights.safetensors"
+    sideways.checkpoint.files[0].name = ".."
+    nameless.checkpoint.id = ""
+    long.checkpoint.id = "x" * 41
+    long.checkpoint.storage_path = f"checkpoints/default/{job_id}/{'x' * 41}/"
+    await agent.send(elsewhere, upwards, sideways, nameless, long)
+    assert (await ada.checkpoints(job_id)).total_size == 0
+    assert (await ada.get(job_id)).last_checkpoint_id == ""
+    await agent.send(script.checkpoint(6), script.end())  # the run itself goes on
+    assert [item.epoch for item in (await ada.checkpoints(job_id)).checkpoints] == [6]
 
 
 async def test_a_run_that_has_ended_moves_its_job_no_more(mesh: Mesh, ada: JobClient) -> None:

@@ -144,6 +144,9 @@ async def test_a_job_of_someone_else_is_not_found(mesh: Mesh, ada: JobClient, be
         ben.metrics,
         ben.logs,
         ben.checkpoints,
+        ben.update,
+        ben.delete,
+        ben.download,
         lambda job_id: read(ben.watch(job_id)),
         lambda job_id: narrowed(ben.stub.WatchMetrics, training_pb2.WatchMetricsRequest(job_id=job_id)),
         lambda job_id: narrowed(ben.stub.WatchLogs, training_pb2.WatchLogsRequest(job_id=job_id)),
@@ -156,20 +159,6 @@ async def test_a_job_of_someone_else_is_not_found(mesh: Mesh, ada: JobClient, be
         assert unknown.message.replace("job_none", job_id) == error.message  # nothing tells the two apart
     assert (await ben.jobs()).total_size == 0
     assert await ada.state(job_id) == "RUNNING"
-
-
-async def test_what_is_not_served_says_so(ada: JobClient) -> None:
-    job_id = (await ada.create()).id
-    stub, metadata = ada.stub, ada.metadata
-    calls: list[Awaitable[object]] = [
-        stub.UpdateJob(training_pb2.UpdateJobRequest(job_id=job_id), metadata=metadata),
-        stub.DeleteJob(training_pb2.DeleteJobRequest(job_id=job_id), metadata=metadata),
-        stub.DownloadCheckpoint(training_pb2.DownloadCheckpointRequest(job_id=job_id), metadata=metadata).read(),
-    ]
-    for call in calls:
-        error = await refused(call)
-        assert (error.reason, error.code) == ("NOT_SERVED_YET", grpc.StatusCode.UNIMPLEMENTED)
-    assert (await ada.get(job_id)).id == job_id
 
 
 async def test_no_token_no_jobs(mesh: Mesh, ada: JobClient, database: Database) -> None:

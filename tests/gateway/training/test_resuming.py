@@ -9,11 +9,14 @@ from tests.gateway.job_agent import Script
 from tests.gateway.job_client import JobClient, kinds, log_of, short
 from tests.gateway.job_fixtures import Mesh
 from visionmesh.mesh.v1 import run_pb2
+from visionmesh.v1 import checkpoint_pb2
+
+KEEP_ALL = checkpoint_pb2.CheckpointRetention(every_n_epochs=1)
 
 
 async def stopped_after(mesh: Mesh, ada: JobClient, *accuracies: float, resumable: bool = True) -> Script:
     """A job of ten epochs that was stopped after one epoch for each accuracy."""
-    script, agent = await mesh.running(ada, epochs=10)
+    script, agent = await mesh.running(ada, epochs=10, checkpoint_retention=KEEP_ALL)
     await train(script, *accuracies, resumable=resumable, send=agent.send)
     await ada.stop(script.run.job_id)
     await agent.send(script.end("STOPPED"))

@@ -29,6 +29,7 @@ from visionmesh.v1 import checkpoint_pb2, event_pb2, training_pb2
 LARGEST = training_pb2.VALIDATION_IMAGE_ORDER_LARGEST_LOSS_FIRST
 SMALLEST = training_pb2.VALIDATION_IMAGE_ORDER_SMALLEST_LOSS_FIRST
 CLASSES = ("cat", "dog", "owl")
+KEEP_ALL = checkpoint_pb2.CheckpointRetention(every_n_epochs=1)
 
 
 def rows(count: int = 7, classes: int = 3) -> list[ValidationImage]:
@@ -199,7 +200,7 @@ async def test_images_are_filtered_sorted_and_paged(mesh: Mesh, ada: JobClient) 
 
 
 async def test_later_pages_stay_with_the_checkpoint_of_the_first(mesh: Mesh, ada: JobClient) -> None:
-    script, agent = await mesh.running(ada, epochs=4)
+    script, agent = await mesh.running(ada, epochs=4, checkpoint_retention=KEEP_ALL)
     job_id = script.run.job_id
     first_event = publish(mesh, script, 1, 0.5)
     await agent.send(first_event)
@@ -218,7 +219,7 @@ async def test_later_pages_stay_with_the_checkpoint_of_the_first(mesh: Mesh, ada
 
 
 async def test_those_of_the_best_and_the_last_checkpoint_are_kept(mesh: Mesh, ada: JobClient) -> None:
-    script, agent = await mesh.running(ada, epochs=5)
+    script, agent = await mesh.running(ada, epochs=5, checkpoint_retention=KEEP_ALL)
     job_id = script.run.job_id
     ids: dict[int, str] = {}
     for epoch, accuracy, kept in ((1, 0.5, {1}), (2, 0.8, {2}), (3, 0.7, {2, 3}), (4, 0.6, {2, 4}), (5, 0.9, {5})):
@@ -235,7 +236,7 @@ async def test_those_of_the_best_and_the_last_checkpoint_are_kept(mesh: Mesh, ad
 
 
 async def test_after_a_roll_back_what_is_kept_is_that_of_the_new_attempt(mesh: Mesh, ada: JobClient) -> None:
-    script, agent = await mesh.running(ada, epochs=4)
+    script, agent = await mesh.running(ada, epochs=4, checkpoint_retention=KEEP_ALL)
     job_id = script.run.job_id
     events = [publish(mesh, script, epoch, accuracy) for epoch, accuracy in ((1, 0.5), (2, 0.9), (3, 0.7))]
     for event in events:
@@ -335,7 +336,7 @@ async def test_what_a_killed_gateway_left_is_swept_and_what_an_agent_will_tell_i
 
 
 def objects_of(mesh: Mesh, **options: int) -> ValidationObjects:
-    return ValidationObjects(mesh.database, mesh.store, **options)
+    return ValidationObjects(mesh.store, **options)
 
 
 async def test_a_store_that_is_away_costs_nothing_but_time(mesh: Mesh, ada: JobClient, tmp_path: Path) -> None:
@@ -350,13 +351,10 @@ async def test_a_store_that_is_away_costs_nothing_but_time(mesh: Mesh, ada: JobC
         await mesh.gateway.validation_objects.load(named)
     await agent.send(second)  # supersedes the first one's, which cannot be removed now
     assert (await ada.get(script.run.job_id)).best_checkpoint_id == second.checkpoint.id
-    await until(lambda: not mesh.gateway.validation_objects._removing)
+    await mesh.gateway.garbage.collect()
     away.rename(folder)
     assert set(stored(mesh)) == {first.checkpoint.id, second.checkpoint.id}
-    assert await mesh.gateway.validation_objects.sweep() == 0  # while the job runs, its agent may still tell of one
-    await agent.send(script.end())
-    assert await mesh.gateway.validation_objects.sweep() == 1
-    assert set(stored(mesh)) == {second.checkpoint.id}
+    await only_stored(mesh, {second.checkpoint.id})  # the note of it is still there
     assert (await images(ada, script.run.job_id)).total_size == 7
 
 

@@ -118,6 +118,8 @@ def upgrade() -> None:
         sa.Column("advanced_config", sa.Text(), nullable=False),
         sa.Column("priority", sa.BigInteger(), nullable=False),
         sa.Column("max_restarts", sa.BigInteger(), nullable=False),
+        sa.Column("retain_every_n_epochs", sa.BigInteger(), nullable=False),
+        sa.Column("retain_last", sa.BigInteger(), nullable=False),
         sa.Column("primary_metric", sa.String(length=100), nullable=False),
         sa.Column("primary_metric_mode", sa.String(length=10), nullable=False),
         sa.Column("state", sa.String(length=20), nullable=False),
@@ -159,6 +161,8 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("is_best", sa.Boolean(), nullable=False),
         sa.Column("resumable", sa.Boolean(), nullable=False),
+        sa.Column("superseded", sa.Boolean(), nullable=False),
+        sa.Column("left_behind", sa.Boolean(), nullable=False),
         sa.Column("validation_images", sa.Text(), nullable=True),
         sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["training_jobs.id"], name="fk_checkpoints_job_id", ondelete="CASCADE"),
@@ -243,9 +247,24 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("job_id", "epoch", name="pk_validation_results"),
     )
+    op.create_table(
+        "deleted_jobs",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("delete_time", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_deleted_jobs"),
+    )
+    op.create_table(
+        "garbage",
+        sa.Column("kind", sa.String(length=10), nullable=False),
+        sa.Column("name", sa.String(length=1024), nullable=False),
+        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "name", name="pk_garbage"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("garbage")
+    op.drop_table("deleted_jobs")
     op.drop_table("validation_results")
     op.drop_index("ix_runs_job_id", table_name="runs")
     op.drop_table("runs")
