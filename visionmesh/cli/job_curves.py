@@ -51,7 +51,7 @@ def chart(lines: Sequence[Line], width: int, height: int, best_epoch: int | None
     drawn = [line for line in lines if line.series.values]
     epochs = [epoch for line in drawn for epoch in line.series.values]
     if not epochs or width < MINIMUM_WIDTH or height < MINIMUM_HEIGHT:
-        return _empty(lines, width, height)
+        return _empty(lines, width, height, "" if epochs else "after the first epoch")
     numbers = [value for line in drawn for value in line.series.values.values()]
     low, high = _padded(min(numbers), max(numbers))
     labels = {value: f"{value:.6g}" for value in ticks(low, high, max((height - 3) // 2, 2))}
@@ -75,12 +75,11 @@ def chart(lines: Sequence[Line], width: int, height: int, best_epoch: int | None
     return text
 
 
-def _empty(lines: Sequence[Line], width: int, height: int) -> Text:
-    text = _legend(lines, width)
-    text.append("\n" * max((height - 1) // 2, 1))
-    text.append("after the first epoch".center(max(width, 0)).rstrip(), style=_DIM)
-    text.append("\n" * max(height - 1 - max((height - 1) // 2, 1), 0))
-    return text
+def _empty(lines: Sequence[Line], width: int, height: int, message: str) -> Text:
+    below = [""] * max(height - 1, 0)
+    if below:
+        below[len(below) // 2] = message.center(width).rstrip()[:width]
+    return Text("\n").join([_legend(lines, width), *(Text(line, style=_DIM) for line in below)])
 
 
 def _legend(lines: Sequence[Line], width: int) -> Text:
@@ -132,7 +131,8 @@ def _mark(
 def _epoch_labels(area: _Area) -> str:
     """Numbers of epochs under the frame, as many as have room."""
     line = [" "] * area.width
-    chosen = [value for value in ticks(area.first, area.last, max(area.width // 8, 2)) if value == int(value)]
+    most = max(area.width // (len(str(int(area.last))) + 3), 2)
+    chosen = [value for value in ticks(area.first, area.last, most) if value == int(value)]
     for value in dict.fromkeys([int(area.first), *map(int, chosen), int(area.last)]):
         label = str(value)
         start = min(max(area.column(value) - len(label) // 2, 0), area.width - len(label))

@@ -148,7 +148,7 @@ def _frame(axes: Axes, label: str, metrics: Metrics) -> None:
 
     axes.set_xlabel("epoch", color=_FAINT)
     axes.set_ylabel(label, color=_FAINT, parse_math=False)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axes.tick_params(colors=_FAINT, length=3)
     axes.grid(color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)

@@ -23,8 +23,8 @@ _STYLES = {"COMPLETED": "bold green", "FAILED": "bold red", "STOPPED": "bold yel
 _LOSS_COLOURS = ("cyan", "magenta")
 _JUDGED_COLOUR, _RATE_COLOUR = "green", "blue"
 _GAP = 2
-# Heading and lines of the table that are no epochs.
-_TABLE_FRAME = 3
+# Lines of the table that are no epochs.
+_TABLE_FRAME = 4
 _LEAST_ROWS = 3
 
 
@@ -71,23 +71,25 @@ class JobScreen:
 def picture(view: JobView, width: int, height: int | None = None, connection: str = "") -> RenderableType:
     """A job in ``width`` columns and, where that is given, ``height`` lines; without, with all its epochs."""
     head: list[RenderableType] = [_heading(view), _bar(view, width)]
-    if view.resources is not None:
-        head += [_line(line, "bright_black") for line in _packed(resource_texts(view.resources), width)]
-    remarks: list[RenderableType] = [_line(remark, "yellow") for remark in view.remarks]
+    resources = _packed(resource_texts(view.resources), width) if view.resources is not None else []
+    remarks = list(view.remarks)
+    if height is not None:
+        resources, remarks = resources[: max(height // 6, 1)], remarks[-max(height // 8, 1) :]
+    head += [_line(text, "bright_black") for text in resources]
+    foot = [_line(text, "yellow") for text in remarks]
     if connection:
-        remarks.append(_line(connection, "bold yellow"))
+        foot.append(_line(connection, "bold yellow"))
     if height is None:
-        return Group(*head, "", _curves(view, width, CURVES_HEIGHT), view.table(width=width), *remarks)
-    left = height - len(head) - len(remarks) - 1
-    rows = max(left - _TABLE_FRAME, 0)
+        return Group(*head, "", _curves(view, width, CURVES_HEIGHT), view.table(width=width), *foot)
+    rows = height - len(head) - len(foot) - _TABLE_FRAME
+    room = rows - _LEAST_ROWS - 1
     curves: list[RenderableType] = []
-    room = left - _TABLE_FRAME - _LEAST_ROWS - 1
     if room >= MINIMUM_HEIGHT and width >= MINIMUM_WIDTH:
         tall = min(room, CURVES_HEIGHT)
         curves = ["", _curves(view, width, tall)]
         rows -= tall + 1
     table: list[RenderableType] = [view.table(rows, width)] if rows > 0 and view.metrics.points else []
-    return Group(*head, *curves, *table, *remarks)
+    return Group(*head, *curves, *table, *foot)
 
 
 def _heading(view: JobView) -> Text:

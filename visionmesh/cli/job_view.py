@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rich import box
 from rich.table import Table
@@ -29,17 +29,21 @@ class JobView:
         self.job_id = job.id
         self.title = job.experiment_name or job.model_name
         self.model = f"{job.framework}/{job.model_name}"
-        self.state: job_state_pb2.JobState = job.state
-        self.attempt = job.attempt
         self.total_epochs = job.epochs
-        self.progress = job.progress
-        self.metrics = Metrics(job)
+        self.renew(job)
         self.doing = ""
         self.step: event_pb2.TrainingProgress | None = None
         self.resources: event_pb2.ResourceUse | None = None
         self.remarks: deque[str] = deque(maxlen=_REMARKS)
         self._step_time = 0.0  # by this machine's clock
         self._line_time = -PROGRESS_LINE_SECONDS
+
+    def renew(self, job: training_pb2.TrainingJob, points: Iterable[event_pb2.MetricPoint] = ()) -> None:
+        """Take over how a job stands, with the metrics of its epochs."""
+        self.state: job_state_pb2.JobState = job.state
+        self.attempt = job.attempt
+        self.progress = job.progress
+        self.metrics = Metrics(job, points)
 
     def add(self, metric: event_pb2.MetricPoint) -> None:
         """Take the metrics of an epoch; a repeated epoch replaces what was told before."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -95,40 +95,49 @@ def _watch(
     client: Client, job: training_pb2.TrainingJob, view: JobView, out: Console, notes: Console, *, plain: bool
 ) -> training_pb2.TrainingJob:
     """Show a job until it ends, what happened before included; gives the job as it ended."""
-    for metric in client.metrics(job.id):
-        view.add(metric)
-    if plain or not out.is_terminal:
+    view.renew(job, client.metrics(job.id))
+    drawing = out.is_terminal and not out.is_dumb_terminal and not plain
+    if not drawing:
         patience = _telling(notes)
-        _say(view, client, job, out, patience)
+        _say(client, job, view, out, patience)
     else:
         screen = JobScreen(view, out)
         patience = _showing(screen)
         with screen:
-            for event in _events(client, job, patience):
+            for event in _events(client, job, view, patience):
                 screen.apply(event)
     job = patiently(lambda: client.get_job(view.job_id), patience)
-    view.state = job.state
-    if not plain and out.is_terminal:
+    view.state, view.step = job.state, None
+    if drawing:
         out.print(picture(view, out.width))
     best = f"  best {job.primary_metric} {job.best_metric:.4f}" if job.HasField("best_metric") else ""
     out.print(f"job {job.id} {state_text(job.state)}{failure_text(job)}{best}")
     return job
 
 
-def _say(view: JobView, client: Client, job: training_pb2.TrainingJob, out: Console, patience: Patience) -> None:
+def _say(client: Client, job: training_pb2.TrainingJob, view: JobView, out: Console, patience: Patience) -> None:
     out.print(f"{view.title}  {view.model}  {state_text(view.state)}")
     if view.metrics.points:
         out.print(view.table())
-    for event in _events(client, job, patience):
+    for event in _events(client, job, view, patience):
         for line in view.apply(event):
             out.print(line, soft_wrap=True)
 
 
-def _events(client: Client, job: training_pb2.TrainingJob, patience: Patience) -> Iterable[event_pb2.JobEvent]:
+def _events(
+    client: Client, job: training_pb2.TrainingJob, view: JobView, patience: Patience
+) -> Iterator[event_pb2.JobEvent]:
     """What happens to a job from now on; nothing more when it has ended."""
-    if job.state in ENDED:
-        return ()
-    return client.watch_job(job.id, after_sequence=job.last_sequence, patience=patience)
+    while job.state not in ENDED:
+        try:
+            yield from client.watch_job(job.id, after_sequence=job.last_sequence, patience=patience)
+            return
+        except VisionMeshError as error:
+            if error.reason != "SEQUENCE_EXPIRED":
+                raise
+            # Away for so long that the log no longer has what came next: go on from how the job stands.
+            job = patiently(lambda: client.get_job(view.job_id), patience)
+            view.renew(job, client.metrics(job.id))
 
 
 def _telling(notes: Console) -> Patience:
