@@ -84,6 +84,18 @@ def test_few_flat_and_extreme_values_have_a_curve_too(values: tuple[float, ...])
 
 
 @given(
+    values=st.dictionaries(st.integers(1, 2**31 - 1), st.floats(), max_size=6),
+    width=st.integers(0, 90),
+    height=st.integers(0, 30),
+)
+def test_whatever_a_training_tells_can_be_drawn(values: dict[int, float], width: int, height: int) -> None:
+    metrics = Metrics(job(primary_metric="loss"), [point(epoch, value) for epoch, value in values.items()])
+    best = metrics.best()
+    text = chart([Line(metrics.series("loss"), "cyan")], width, height, best.epoch if best else None).plain
+    assert len(text.split("\n")) == max(height, 1)
+
+
+@given(
     low=st.floats(-1e6, 1e6), size=st.floats(1e-6, 1e6), most=st.integers(1, 20)
 )  # fmt: skip
 def test_ticks_are_round_evenly_spaced_and_within(low: float, size: float, most: int) -> None:

@@ -91,8 +91,9 @@ def _legend(lines: Sequence[Line], width: int) -> Text:
 
 
 def _padded(low: float, high: float) -> tuple[float, float]:
-    """Limits with some room: a flat line runs through the middle."""
-    room = (high - low) * 0.05 or abs(high) * 0.1 or 1.0
+    """Limits with some room: a flat line runs through the middle, and differences that no label tells stay small."""
+    largest = max(abs(low), abs(high))
+    room = max((high - low) * 0.05, largest * 1e-4) if low < high else largest * 0.1 or 1.0
     return low - room if low < 0 or low > room else 0.0, high + room
 
 

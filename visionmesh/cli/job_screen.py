@@ -65,7 +65,8 @@ class JobScreen:
 
     def _picture(self) -> RenderableType:
         with self._lock:
-            return picture(self._view, self._out.width, self._out.height, self.connection)
+            # The last line stays free: a picture of the terminal's height would scroll.
+            return picture(self._view, self._out.width, self._out.height - 1, self.connection)
 
 
 def picture(view: JobView, width: int, height: int | None = None, connection: str = "") -> RenderableType:
@@ -106,7 +107,14 @@ def _bar(view: JobView, width: int) -> RenderableType:
     said = view.doing if view.step is None else progress_text(view.step, view.total_epochs, view.seconds_left())
     text = _line(f" {view.progress:4.0%}  {said}")
     grid = Table.grid()
-    grid.add_row(ProgressBar(total=1.0, completed=view.progress, width=min(max(width // 5, 8), 40)), text)
+    bar = ProgressBar(
+        total=1.0,
+        completed=view.progress,
+        width=min(max(width // 5, 8), 40),
+        complete_style="cyan",
+        finished_style="green",
+    )
+    grid.add_row(bar, text)
     return grid
 
 

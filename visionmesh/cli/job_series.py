@@ -10,6 +10,8 @@ from visionmesh.v1 import event_pb2, training_pb2
 
 # Metrics that are losses: another panel than the primary metric's shows them.
 LOSSES = ("loss", "val_loss")
+# Curves of more than this are nobody's, and no arithmetic on it overflows.
+LARGEST_VALUE = 1e100
 _LABELS = {"loss": "training loss", "val_loss": "validation loss"}
 
 
@@ -82,12 +84,12 @@ class Metrics:
 
 
 def value_of(point: event_pb2.MetricPoint, name: str) -> float | None:
-    """A metric of an epoch by its name; None where it is missing, or not finite."""
+    """A metric of an epoch by its name; None where it is missing, not finite, or too large to be drawn."""
     if name in ("loss", "accuracy", "learning_rate"):
         value = getattr(point, name) if point.HasField(name) else None
     else:
         value = point.extra_metrics.get(name)
-    return float(value) if value is not None and math.isfinite(value) else None
+    return float(value) if value is not None and abs(value) <= LARGEST_VALUE else None
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
