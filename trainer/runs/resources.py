@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import psutil
 import structlog
@@ -76,7 +77,7 @@ async def tell_resources(folder: RunFolder, events: AgentEvents, seconds: float)
         training = folder.training_process()
         if training is not None:
             # A driver that hangs must not hold up the agent.
-            use = await in_daemon_thread(lambda process=training: meter.look(process))  # type: ignore[misc]
+            use = await in_daemon_thread(partial(meter.look, training))
             # The first look is taken while libraries are still loaded: it only begins the count of processor time.
             if use is not None and training == first_look_at:
                 try:

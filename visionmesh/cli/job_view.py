@@ -36,7 +36,7 @@ class JobView:
         self.resources: event_pb2.ResourceUse | None = None
         self.remarks: deque[str] = deque(maxlen=_REMARKS)
         self._step_time = 0.0  # by this machine's clock
-        self._line_time = -PROGRESS_LINE_SECONDS
+        self._line_time: float | None = None  # by the training's
 
     def renew(self, job: training_pb2.TrainingJob, points: Iterable[event_pb2.MetricPoint] = ()) -> None:
         """Take over how a job stands, with the metrics of its epochs."""
@@ -79,7 +79,9 @@ class JobView:
                 self.step, self._step_time = event.progress, time.monotonic()
                 self._reached(self.step.epoch - 1 + self.step.step / max(self.step.steps, 1))
                 told = event.time.ToNanoseconds() / 1e9
-                if told - self._line_time >= PROGRESS_LINE_SECONDS:
+                if self._line_time is None:
+                    self._line_time = told
+                elif told - self._line_time >= PROGRESS_LINE_SECONDS:
                     self._line_time = told
                     yield progress_text(self.step, self.total_epochs, self.seconds_left())
             case "metric":
