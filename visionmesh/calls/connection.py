@@ -46,6 +46,8 @@ class Connection:
             # A connection that died without a word is noticed while a call waits for it.
             ("grpc.keepalive_time_ms", round(keepalive_seconds * 1000)),
             ("grpc.keepalive_timeout_ms", round(keepalive_seconds * 500)),
+            # Pings that measure the connection are sent too, and hold back those that look whether it lives.
+            ("grpc.http2.ping_timeout_ms", round(keepalive_seconds * 500)),
             ("grpc.http2.max_pings_without_data", 0),
         ]
         if secure:

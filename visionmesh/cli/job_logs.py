@@ -45,11 +45,11 @@ def logs(
             if session.json:
                 session.print_json(line)
             else:
-                session.out.print(_text(line), soft_wrap=True)
+                session.out.print(log_text(line), soft_wrap=True)
 
 
-def _text(line: event_pb2.LogLine) -> Text:
-    """One line; what a program wrote cannot act on the terminal."""
+def log_text(line: event_pb2.LogLine) -> Text:
+    """One line, coloured by its level; what a program wrote cannot act on the terminal."""
     style = _STYLES.get(line.level, "")
     grave = line.level >= event_pb2.LOG_LEVEL_WARNING
     return Text.assemble(

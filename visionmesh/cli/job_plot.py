@@ -6,7 +6,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -161,7 +161,7 @@ def _frame(axes: Axes, label: str, metrics: Metrics) -> None:
 
 
 def _headings(drawing: Figure, job: training_pb2.TrainingJob, metrics: Metrics, best: Best | None) -> None:
-    def write(height: float, text: str, **look: object) -> None:
+    def write(height: float, text: str, **look: Any) -> None:
         drawing.text(0.08, height, text, ha="left", parse_math=False, **look)
 
     write(0.945, job.experiment_name or job.model_name, fontsize=16, fontweight="bold", color=_INK)

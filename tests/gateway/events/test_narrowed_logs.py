@@ -65,9 +65,7 @@ async def test_log_lines_are_watched_from_a_level_on(closed_mesh: Mesh, alice: A
     script, agent = await mesh.running(ada)
     job_id = script.run.job_id
 
-    def watch(
-        **fields: object,
-    ) -> grpc.aio.UnaryStreamCall[training_pb2.WatchLogsRequest, training_pb2.WatchLogsResponse]:
+    def watch(**fields: Any) -> Any:
         request = training_pb2.WatchLogsRequest(job_id=job_id, **fields)
         return ada.stub.WatchLogs(request, metadata=ada.metadata, timeout=30)
 
@@ -91,7 +89,9 @@ async def test_log_lines_are_watched_from_a_level_on(closed_mesh: Mesh, alice: A
     assert isinstance(answer, training_pb2.WatchLogsResponse)
     assert answer.heartbeat.last_sequence > first.log.sequence
     await agent.send(script.line("at last", ERROR), script.end())
-    left = [answer.log.message async for answer in watching if answer.HasField("log")]
+    left = []
+    while isinstance(answer := await watching.read(), training_pb2.WatchLogsResponse):
+        left += [answer.log.message] if answer.HasField("log") else []
     assert left == ["at last"]
     late = [answer.log.message async for answer in watch(minimum_level=ERROR) if answer.HasField("log")]
     assert late == ["at last"]
