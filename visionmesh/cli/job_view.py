@@ -27,7 +27,7 @@ class JobView:
 
     def __init__(self, job: training_pb2.TrainingJob) -> None:
         self.job_id = job.id
-        self.title = job.experiment_name or job.model_name
+        self.title = printable(job.experiment_name or job.model_name)
         self.model = f"{job.framework}/{job.model_name}"
         self.total_epochs = job.epochs
         self.renew(job)
@@ -199,4 +199,4 @@ def failure_text(holder: event_pb2.JobStateChange | training_pb2.TrainingJob) ->
     if not holder.HasField("failure"):
         return ""
     failure: common_pb2.Failure = holder.failure
-    return f": {failure.reason}: {failure.message}"
+    return f": {failure.reason}: {printable(failure.message)}"

@@ -104,4 +104,4 @@ def duration_text(seconds: float) -> str:
 
 def printable(text: str) -> str:
     """Text of somebody else's, without characters that would act on a terminal."""
-    return "".join(each if each.isprintable() or each == "\t" else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return "".join(each if each.isprintable() or each in "\t\n" else "\N{REPLACEMENT CHARACTER}" for each in text)
