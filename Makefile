@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	touch $(MARK)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e ".[gateway,trainer,timm,yolo,dev]" -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e ".[gateway,trainer,timm,yolo,plot,dev]" -c constraints.txt
 	touch $(STAMP)
 
 demo: env ## Run the whole story on this machine, from upload to prediction

@@ -28,6 +28,7 @@ class Proxy:
         self._free_at = time.monotonic()
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
+        self._silent: set[socket.socket] = set()
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = int(self._listening.getsockname()[1])
 
@@ -49,6 +50,11 @@ class Proxy:
             with suppress(OSError):  # it may have ended by itself
                 connection.shutdown(socket.SHUT_RDWR)
 
+    def silence(self) -> None:
+        """Let nothing through any more of the connections there are, and tell nobody: as a machine that vanished."""
+        with self._lock:
+            self._silent |= self._open
+
     def _accept(self) -> None:
         while True:
             try:
@@ -67,6 +73,8 @@ class Proxy:
     def _relay(self, source: socket.socket, target: socket.socket, sent_by_client: bool) -> None:
         try:
             while data := source.recv(_READ_BYTES):
+                if source in self._silent:
+                    continue
                 if sent_by_client:
                     self._slow_down(len(data))
                 target.sendall(data)

@@ -100,6 +100,12 @@ class TrainerSettings(MeshTokenSettings, S3Settings):
     heartbeat_seconds: float = Field(
         default=2.0, gt=0, allow_inf_nan=False, description="Time between two signs of life of a run agent."
     )
+    resource_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Time between two looks at the processor time, memory and GPU that a run takes; 0 looks never.",
+    )
     log_level: LogLevel = Field(
         default="info", description="Least important messages to log: debug, info, warning or error."
     )

@@ -24,6 +24,7 @@ KINDS: Mapping[str, str] = {
     "checkpoint": "CHECKPOINT",
     "validation": "VALIDATION",
     "roll_back": "ROLLED_BACK",
+    "resource_use": "RESOURCES",
 }
 
 # Payloads that are also read on their own carry their time and sequence with them.

@@ -42,6 +42,11 @@ class LiveEvent:
         event = event_pb2.JobEvent.FromString(self.payload)
         return training_pb2.WatchLogsResponse(log=event.log).SerializeToString()
 
+    @cached_property
+    def log_level(self) -> int:
+        """How grave it is, when it is a line of the log."""
+        return event_pb2.JobEvent.FromString(self.payload).log.level
+
 
 class LiveJob:
     """The ring of one job. ``last_sequence`` and ``state`` are as of the newest event that was committed."""

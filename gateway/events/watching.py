@@ -7,7 +7,7 @@ pages from the database. So a slow client costs the others nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 
 from gateway.events.live import LiveEvent, LiveJob, LiveLog
 from gateway.events.log import job_not_found
@@ -30,10 +30,16 @@ class Watcher:
         self._heartbeat_seconds = heartbeat_seconds
 
     async def watch(
-        self, job_id: str, user_id: str, after_sequence: int | None, kinds: Collection[str]
+        self,
+        job_id: str,
+        user_id: str,
+        after_sequence: int | None,
+        kinds: Collection[str],
+        wanted: Callable[[LiveEvent], bool] = lambda event: True,
     ) -> AsyncIterator[LiveEvent | int]:
-        """Yield the job's events of ``kinds`` (all when empty) after ``after_sequence``; when there was nothing to
-        yield for a while, its last sequence. Ends when the job has ended and everything was told.
+        """Yield the job's events of ``kinds`` (all when empty) after ``after_sequence``, of these only the ``wanted``;
+        when there was nothing to yield for a while, its last sequence. Ends when the job has ended and everything was
+        told.
 
         Raises JOB_NOT_FOUND, also when it is deleted meanwhile, INVALID_REQUEST, SEQUENCE_EXPIRED, SHUTTING_DOWN.
         """
@@ -56,7 +62,7 @@ class Watcher:
                     else:
                         cursor = known
                     for event in events:
-                        if not kinds or event.kind in kinds:
+                        if (not kinds or event.kind in kinds) and wanted(event):
                             yield event
                             told = clock()
                     continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -112,11 +113,14 @@ class _Projection:
 
     def _training_start(self, event: run_pb2.RunEvent, sequence: int) -> None:
         if self._transaction.job.state == "PREPARING":
-            self._transaction.change_state("RUNNING", start_time=from_timestamp(event.time))
+            start_time = from_timestamp(event.time)
+            self._transaction.change_state("RUNNING", start_time=start_time, estimated_end_time=None)
 
     def _progress(self, event: run_pb2.RunEvent, sequence: int) -> None:
         done = event.progress.epoch - 1 + event.progress.step / max(event.progress.steps, 1)
         self._changes["progress"] = self._share(done)
+        if event.progress.HasField("seconds_left"):
+            self._changes["estimated_end_time"] = _after(from_timestamp(event.time), event.progress.seconds_left)
 
     def _metric(self, event: run_pb2.RunEvent, sequence: int) -> None:
         point = event.metric
@@ -215,3 +219,13 @@ def _lies_where_it_should(job: TrainingJob, told: checkpoint_pb2.Checkpoint) -> 
     return told.storage_path == keys.checkpoint_prefix(job.project_id, job.id, told.id) and all(
         name not in ("", ".", "..") and not {"/", "\\", "\0"} & {*name} for name in names
     )
+
+
+def _after(time: datetime, seconds: float) -> datetime | None:
+    """The time so many seconds later; None where an agent tells of none."""
+    if not seconds >= 0:
+        return None
+    try:
+        return time + timedelta(seconds=seconds)
+    except OverflowError:
+        return None

@@ -121,6 +121,8 @@ def job_message(job: TrainingJob) -> training_pb2.TrainingJob:
         update_time=to_timestamp(job.update_time),
         queue_time=to_timestamp(job.queue_time),
         start_time=to_timestamp(job.start_time),
+        # What is left of a training that stops or has ended is not told.
+        estimated_end_time=to_timestamp(job.estimated_end_time if job.state == "RUNNING" else None),
         end_time=to_timestamp(job.end_time),
         contact_lost_time=to_timestamp(job.contact_lost_time),
         checkpoint_retention=checkpoint_pb2.CheckpointRetention(

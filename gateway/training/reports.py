@@ -12,6 +12,9 @@ from storage.database.projections import CheckpointRepository, MetricRepository
 from storage.database.tables import Checkpoint, Metric
 from visionmesh.v1 import event_pb2
 
+# Lines that are looked at for one page of those from a level on.
+FILTERED_LINES = 2000
+
 
 class JobReports:
     """Reads what belongs to jobs of the caller. Every method raises JOB_NOT_FOUND; pages raise InvalidPageToken."""
@@ -36,16 +39,25 @@ class JobReports:
             caller, job_id, lambda session: CheckpointRepository(session).list(job_id, page_size, page_token)
         )
 
-    async def logs(self, caller: Caller, job_id: str, page_size: int, page_token: str) -> Page[event_pb2.LogLine]:
-        """Log lines, oldest first; ``total_size`` is not counted (0)."""
-        scope = ("logs", job_id)
+    async def logs(
+        self, caller: Caller, job_id: str, minimum_level: int, page_size: int, page_token: str
+    ) -> Page[event_pb2.LogLine]:
+        """Log lines from ``minimum_level`` on, oldest first; ``total_size`` is not counted (0)."""
+        scope = ("logs", job_id, str(minimum_level))
         [after] = decode_page_token(page_token, [int], scope) if page_token else [0]
+        # The level stands inside the event. Of a long log with few grave lines a page is what a bounded look finds.
+        looked_at = max(page_size, FILTERED_LINES) if minimum_level else page_size
 
         def query(session: Session) -> Page[event_pb2.LogLine]:
-            stored = EventRepository(session).page(job_id, after, page_size + 1, ("LOG",))
-            token = encode_page_token([stored[page_size - 1].sequence], scope) if len(stored) > page_size else ""
-            lines = [event_pb2.JobEvent.FromString(event.payload).log for event in stored[:page_size]]
-            return Page(lines, token, 0)
+            stored = EventRepository(session).page(job_id, after, looked_at + 1, ("LOG",))
+            lines: list[event_pb2.LogLine] = []
+            for index, event in enumerate(stored):
+                if index == looked_at or len(lines) == page_size:
+                    return Page(lines, encode_page_token([stored[index - 1].sequence], scope), 0)
+                line = event_pb2.JobEvent.FromString(event.payload).log
+                if line.level >= minimum_level:
+                    lines.append(line)
+            return Page(lines, "", 0)
 
         return await self._jobs.of_job(caller, job_id, query)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -147,7 +147,9 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
                 yield training_pb2.WatchMetricsResponse(heartbeat=_heartbeat(event)).SerializeToString()
 
     async def WatchLogs(self, request: training_pb2.WatchLogsRequest, context: Any) -> AsyncIterator[bytes]:  # type: ignore[override]
-        async for event in self._watch(request, {"LOG"}):
+        if violations := _level_violations(request.minimum_level):
+            raise invalid_request(violations)
+        async for event in self._watch(request, {"LOG"}, lambda event: event.log_level >= request.minimum_level):
             if isinstance(event, LiveEvent):
                 yield event.watch_logs
             else:
@@ -176,9 +178,11 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
         )
 
     async def ListLogs(self, request: training_pb2.ListLogsRequest, context: Any) -> training_pb2.ListLogsResponse:
-        size = page_size(request.page_size)
+        if violations := page_size_violations(request.page_size) + _level_violations(request.minimum_level):
+            raise invalid_request(violations)
+        size = request.page_size or DEFAULT_PAGE_SIZE
         with _page_token_errors():
-            page = await self._reports.logs(caller(), request.job_id, size, request.page_token)
+            page = await self._reports.logs(caller(), request.job_id, request.minimum_level, size, request.page_token)
         return training_pb2.ListLogsResponse(lines=page.items, next_page_token=page.next_page_token)
 
     async def ListCheckpoints(
@@ -267,9 +271,11 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
             epoch=found.epoch,
         )
 
-    def _watch(self, request: Any, kinds: set[str]) -> AsyncIterator[LiveEvent | int]:
+    def _watch(
+        self, request: Any, kinds: set[str], wanted: Callable[[LiveEvent], bool] = lambda event: True
+    ) -> AsyncIterator[LiveEvent | int]:
         after = request.after_sequence if request.HasField("after_sequence") else None
-        return self._watcher.watch(request.job_id, caller().user_id, after, kinds)
+        return self._watcher.watch(request.job_id, caller().user_id, after, kinds, wanted)
 
 
 def _pass_on(encoded: bytes) -> bytes:
@@ -278,6 +284,12 @@ def _pass_on(encoded: bytes) -> bytes:
 
 def _heartbeat(last_sequence: int) -> event_pb2.Heartbeat:
     return event_pb2.Heartbeat(last_sequence=last_sequence, time=now_timestamp())
+
+
+def _level_violations(level: int) -> list[Violation]:
+    if level in event_pb2.LogLevel.values():
+        return []
+    return [Violation("minimum_level", f"{level} is not a level of a log line")]
 
 
 def _request_id_violations(request_id: str) -> list[Violation]:

@@ -217,6 +217,7 @@ class TrainingJob(Base):
     update_time: Mapped[datetime] = mapped_column(default=now)
     queue_time: Mapped[datetime | None] = mapped_column(default=None)
     start_time: Mapped[datetime | None] = mapped_column(default=None)
+    estimated_end_time: Mapped[datetime | None] = mapped_column(default=None)
     end_time: Mapped[datetime | None] = mapped_column(default=None)
     contact_time: Mapped[datetime | None] = mapped_column(default=None)
     contact_lost_time: Mapped[datetime | None] = mapped_column(default=None)

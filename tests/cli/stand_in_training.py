@@ -29,7 +29,8 @@ WatchRequest: TypeAlias = (
 @dataclass
 class Training(training_service_pb2_grpc.TrainingServiceServicer):
     """Keeps jobs and their events. A watch tells what is there and ends with the job; ``break_every`` breaks each
-    connection after so many events."""
+    connection after so many events, ``hang`` lets watches wait for more, ``get_job_breaks`` so many times an ended job
+    cannot be had. Watches from before ``oldest`` are refused."""
 
     jobs: dict[str, training_pb2.TrainingJob] = field(default_factory=dict)
     events: dict[str, list[event_pb2.JobEvent]] = field(default_factory=dict)
@@ -37,6 +38,8 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
     outcome: job_state_pb2.JobState = job_state_pb2.JOB_STATE_COMPLETED
     break_every: int | None = None
     hang: bool = False
+    get_job_breaks: int = 0
+    oldest: int = 0
     watches: list[int | None] = field(default_factory=list)
     image_requests: list[training_pb2.ListValidationImagesRequest] = field(default_factory=list)
     starts: list[training_pb2.StartJobRequest] = field(default_factory=list)
@@ -103,7 +106,11 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         return training_pb2.StopJobResponse(job=job)
 
     def GetJob(self, request: training_pb2.GetJobRequest, context: grpc.ServicerContext) -> training_pb2.GetJobResponse:
-        return training_pb2.GetJobResponse(job=self._find(request.job_id, context))
+        job = self._find(request.job_id, context)
+        if self.get_job_breaks and job.state == self.outcome:
+            self.get_job_breaks -= 1
+            refuse(context, code_pb2.UNAVAILABLE, "SHUTTING_DOWN", "The server is draining.")
+        return training_pb2.GetJobResponse(job=job)
 
     def ListJobs(
         self, request: training_pb2.ListJobsRequest, context: grpc.ServicerContext
@@ -115,12 +122,16 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         job = self._find(request.job_id, context)
         after = request.after_sequence if request.HasField("after_sequence") else None
         self.watches.append(after)
+        if after is not None and after + 1 < self.oldest:
+            refuse(context, code_pb2.OUT_OF_RANGE, "SEQUENCE_EXPIRED", "No longer kept.")
         for told, event in enumerate(event for event in self.events[job.id] if event.sequence > (after or 0)):
             if told == self.break_every:
                 refuse(context, code_pb2.UNAVAILABLE, "SHUTTING_DOWN", "The server is draining.")
             yield event
         while self.hang and context.is_active():
             time.sleep(0.01)
+        if not context.is_active():
+            return  # the client, or this server, has gone
         job.state = self.outcome
         if self.outcome == job_state_pb2.JOB_STATE_FAILED:
             job.failure.CopyFrom(common_pb2.Failure(reason="TRAINING_DIVERGED", message="The loss became NaN."))
@@ -144,7 +155,7 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         self, request: training_pb2.WatchLogsRequest, context: grpc.ServicerContext
     ) -> Iterator[training_pb2.WatchLogsResponse]:
         for event in self._told(request, context):
-            if event.HasField("log"):
+            if event.HasField("log") and event.log.level >= request.minimum_level:
                 yield training_pb2.WatchLogsResponse(log=event.log)
 
     def ListMetrics(
@@ -160,7 +171,7 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
     ) -> training_pb2.ListLogsResponse:
         job = self._find(request.job_id, context)
         lines = [event.log for event in self.events.get(job.id, []) if event.HasField("log")]
-        return training_pb2.ListLogsResponse(lines=lines)
+        return training_pb2.ListLogsResponse(lines=[line for line in lines if line.level >= request.minimum_level])
 
     def UpdateJob(
         self, request: training_pb2.UpdateJobRequest, context: grpc.ServicerContext

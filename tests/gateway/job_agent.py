@@ -43,8 +43,10 @@ class Script:
         start = event_pb2.TrainingStart(device="cpu", total_epochs=self.run.epochs, start_epoch=1, steps_per_epoch=4)
         return self.event(TRAINING, training_start=start)
 
-    def progress(self, epoch: int, step: int, steps: int = 4) -> run_pb2.RunEvent:
-        progress = event_pb2.TrainingProgress(epoch=epoch, step=step, steps=steps, loss=0.5, images_per_second=10)
+    def progress(self, epoch: int, step: int, steps: int = 4, **more: float) -> run_pb2.RunEvent:
+        progress = event_pb2.TrainingProgress(
+            epoch=epoch, step=step, steps=steps, loss=0.5, images_per_second=10, **more
+        )
         return self.event(TRAINING, progress=progress)
 
     def metric(self, epoch: int, accuracy: float = 0.5, **extra: float) -> run_pb2.RunEvent:
@@ -75,8 +77,11 @@ class Script:
         )
         return self.event(AGENT, checkpoint=checkpoint)
 
-    def line(self, message: str) -> run_pb2.RunEvent:
-        return self.event(LOG, log=event_pb2.LogLine(level=event_pb2.LOG_LEVEL_INFO, message=message, source="stdout"))
+    def line(self, message: str, level: event_pb2.LogLevel = event_pb2.LOG_LEVEL_INFO) -> run_pb2.RunEvent:
+        return self.event(LOG, log=event_pb2.LogLine(level=level, message=message, source="stdout"))
+
+    def resources(self, **use: Any) -> run_pb2.RunEvent:
+        return self.event(AGENT, resource_use=event_pb2.ResourceUse(**use))
 
     def end(self, outcome: str = "COMPLETED", reason: str = "") -> run_pb2.RunEvent:
         failure = common_pb2.Failure(reason=reason, message=f"it was {reason}") if reason else None

@@ -28,7 +28,7 @@ FOUND_BY_NAME = {"psycopg2-binary", "uvloop"}
 @pytest.mark.parametrize(
     ("rooms", "extras"),
     [
-        (["visionmesh"], ["draw"]),
+        (["visionmesh"], ["draw", "plot"]),
         (["rpc", "annotations", "gateway", "storage"], ["gateway"]),
         (["rpc", "trainer", "storage/objects"], ["trainer"]),
         (["trainer_timm", "trainer_torch"], ["trainer", "timm"]),

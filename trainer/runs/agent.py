@@ -30,6 +30,7 @@ from trainer.runs.pending import PendingEvents
 from trainer.runs.preparation import PreparationFailed, StopDuringPreparation, prepare
 from trainer.runs.processes import ProcessIdentity
 from trainer.runs.publisher import EventPublisher
+from trainer.runs.resources import tell_resources
 from trainer.runs.store_access import StoreAccess
 from trainer.runs.training_child import TrainingChild
 from trainer.runs.uploads import CheckpointLost, CheckpointUploads
@@ -97,6 +98,7 @@ class RunAgent:
         over = asyncio.Event()
         telling = asyncio.create_task(self._logs.follow(over))
         uploading = asyncio.create_task(self._uploads.follow(over))
+        measuring = asyncio.create_task(tell_resources(self._folder, self._events, self._settings.resource_seconds))
         try:
             end = await (self._end_leftovers() if self._recover else self._train(uploading))
             over.set()
@@ -114,10 +116,11 @@ class RunAgent:
             return endings.failed("INTERNAL", "The run agent failed; its log in the trainer's run folder tells more.")
         finally:
             over.set()
+            measuring.cancel()
             if self._child is not None:
                 self._child.kill()
             # Whatever went wrong, what the training said until then is told.
-            await asyncio.gather(telling, uploading, return_exceptions=True)
+            await asyncio.gather(telling, uploading, measuring, return_exceptions=True)
         return self._uploads.training_end or end
 
     async def _train(self, uploading: asyncio.Task[None]) -> run_pb2.RunEnd:

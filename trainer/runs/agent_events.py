@@ -13,7 +13,8 @@ PREPARATION_SECONDS = 0.25
 
 
 class AgentEvents:
-    """Writes ``agent.spool``; threads may share it. Everything is on disk before a call returns.
+    """Writes ``agent.spool``; threads may share it. Everything but the use of resources is on disk before a call
+    returns.
 
     ``checkpoints`` are those told so far, ``ended`` whether the end was told: by this agent or one before it.
     """
@@ -50,6 +51,10 @@ class AgentEvents:
         """Tell of a checkpoint whose bytes lie verified in the object store."""
         self._spool.append(run_pb2.RunEvent(checkpoint=checkpoint))
         self.checkpoints.append(checkpoint)
+
+    def resources(self, use: event_pb2.ResourceUse) -> None:
+        """Tell what the training takes of its machine; a power cut may lose it."""
+        self._spool.append(run_pb2.RunEvent(resource_use=use), durable=False)
 
     def end(self, end: run_pb2.RunEnd) -> None:
         """Tell how the run ended: its last event."""

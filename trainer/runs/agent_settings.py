@@ -26,6 +26,8 @@ class AgentSettings(BaseModel):
     parallel_downloads: int = 32
     pretrained_folder: Path | None = None
     heartbeat_seconds: float = 2.0
+    # How often to look at what the training takes of its machine; 0: never.
+    resource_seconds: float = 5.0
     max_message_bytes: int = 64 << 20
     # How long a training that was asked to stop may take over its batch before it is killed.
     stop_grace_seconds: float = 120.0

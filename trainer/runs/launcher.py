@@ -55,6 +55,7 @@ class LocalLauncher:
             threads=settings.threads_per_run or max(1, (os.cpu_count() or 1) // max(1, settings.slots)),
             pretrained_folder=settings.pretrained_folder.resolve() if settings.pretrained_folder is not None else None,
             heartbeat_seconds=settings.heartbeat_seconds,
+            resource_seconds=settings.resource_seconds,
             max_message_bytes=settings.max_message_bytes,
             log_level=settings.log_level,
             log_json=settings.log_json,

@@ -7,10 +7,12 @@ counts the lines that are told and skips as many.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from pathlib import Path
 
 from trainer.runs.folder import RunFolder
+from trainer.runs.log_levels import LineLevels
 from trainer.runs.spool import SpoolReader, SpoolWriter
 from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import event_pb2
@@ -18,6 +20,11 @@ from visionmesh.v1 import event_pb2
 POLL_SECONDS = 0.2
 MAX_LINE_BYTES = 4096
 _READ_BYTES = 256 << 10
+
+# Colours and the like, and whatever else would act on the terminal of whoever reads the log.
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]|[\x00-\x08\x0a-\x1f\x7f-\x9f]"
+)
 
 
 class LogTail:
@@ -52,7 +59,7 @@ class _LineFile:
     def __init__(self, path: Path, source: str, level: event_pb2.LogLevel, skip: int) -> None:
         self._path = path
         self._source = source
-        self._level = level
+        self._levels = LineLevels(level)
         self._skip = skip
         self._offset = 0
         self._rest = b""
@@ -77,19 +84,23 @@ class _LineFile:
         if final and self._rest and not self.behind():
             pieces.append(self._rest)
             self._rest = b""
-        texts = [text for text in map(_shown, pieces) if text]
-        skipped = min(self._skip, len(texts))
+        # What was told before counts all the same: a line's level may hang on those before it.
+        lines = [(self._levels.level(text), text) for text in map(_shown, pieces) if text]
+        skipped = min(self._skip, len(lines))
         self._skip -= skipped
-        return [self._line(text) for text in texts[skipped:]]
+        return [self._line(level, text) for level, text in lines[skipped:]]
 
-    def _line(self, text: str) -> event_pb2.LogLine:
-        line = event_pb2.LogLine(level=self._level, message=text, source=self._source)
+    def _line(self, level: event_pb2.LogLevel, text: str) -> event_pb2.LogLine:
+        line = event_pb2.LogLine(level=level, message=text, source=self._source)
         line.time.GetCurrentTime()
         return line
 
 
 def _cut(data: bytes) -> tuple[list[bytes], bytes]:
-    """Cut whole lines, and pieces of lines that are too long, off the front."""
+    """Cut whole lines, and pieces of lines that are too long, off the front.
+
+    Of a progress bar, a line that begins again and again, nothing is cut off: what was overwritten is dropped.
+    """
     pieces: list[bytes] = []
     start = 0
     while True:
@@ -98,15 +109,18 @@ def _cut(data: bytes) -> tuple[list[bytes], bytes]:
             pieces.append(data[start:end])
             start = end + 1
         elif len(data) - start > MAX_LINE_BYTES:
-            pieces.append(data[start : start + MAX_LINE_BYTES])
-            start += MAX_LINE_BYTES
+            again = data.rfind(b"\r", start, start + MAX_LINE_BYTES) + 1
+            if not again:
+                again = start + MAX_LINE_BYTES
+                pieces.append(data[start:again])
+            start = again
         else:
             return pieces, data[start:]
 
 
 def _shown(line: bytes) -> str:
     """What a terminal shows of a line: a progress bar overwrites itself, and its last state counts."""
-    return line.decode(errors="replace").rstrip().rpartition("\r")[2]
+    return _CONTROL.sub("", line.decode(errors="replace").rstrip().rpartition("\r")[2]).rstrip()
 
 
 def _lines_told(path: Path) -> Counter[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from trainer.runs.folder import RunFolder
 from trainer.runs.spool import SpoolWriter
+from trainer.runs.time_left import TimeLeft
 from trainer.runs.validation_files import ValidationFiles
 from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import event_pb2
@@ -40,24 +41,34 @@ class SpoolReporter:
         self._spool = SpoolWriter(folder.training_spool, run_pb2.EVENT_SOURCE_TRAINING)
         self._validation_files = ValidationFiles(folder.path, class_names)
         self._progress_time = -math.inf
+        self._time_left: TimeLeft | None = None
         self._stop = False
 
     def began(self, total_epochs: int, start_epoch: int, steps_per_epoch: int, device: str) -> None:
         """Tell that training began."""
+        self._time_left = TimeLeft(total_epochs, start_epoch, time.monotonic())
         start = event_pb2.TrainingStart(
             device=device, total_epochs=total_epochs, start_epoch=start_epoch, steps_per_epoch=steps_per_epoch
         )
         self._spool.append(run_pb2.RunEvent(training_start=start))
 
     def progress(self, epoch: int, step: int, steps: int, loss: float, samples_per_second: float) -> None:
-        """Tell of a batch; between the last batches of epochs at most four calls a second are passed on."""
+        """Tell of a batch; between the last batches of epochs at most four calls a second are passed on.
+
+        What is left of the training is told with it, whatever the framework.
+        """
         now = time.monotonic()
+        left = self._time_left.batches_done(epoch, step, steps, now) if self._time_left is not None else None
         if step < steps and now - self._progress_time < PROGRESS_SECONDS:
             return
         self._progress_time = now
         progress = event_pb2.TrainingProgress(
             epoch=epoch, step=step, steps=steps, loss=loss, images_per_second=samples_per_second
         )
+        if self._time_left is not None and left is not None:
+            progress.elapsed_seconds = now - self._time_left.began
+            if left.seconds is not None and left.epoch_seconds is not None:
+                progress.seconds_left, progress.epoch_seconds_left = left.seconds, left.epoch_seconds
         self._spool.append(run_pb2.RunEvent(progress=progress), durable=False)
 
     def metrics(
@@ -69,7 +80,9 @@ class SpoolReporter:
         learning_rate: float | None,
         extra: Mapping[str, float],
     ) -> None:
-        """Tell the metrics of an epoch. What is not finite has no value and is left unset."""
+        """Tell the metrics of an epoch, which end it. What is not finite has no value and is left unset."""
+        if self._time_left is not None:
+            self._time_left.epoch_done(epoch, time.monotonic())
         point = event_pb2.MetricPoint(
             epoch=epoch,
             step=step,

@@ -28,13 +28,15 @@ class Connection:
         secure: bool = False,
         root_certificates: bytes | None = None,
         timeout: float = 60.0,
+        keepalive_seconds: float = 20.0,
         max_message_bytes: int = 64 * MIB,
     ) -> None:
         """Open a channel to ``address`` (``host:port``); nothing is sent before the first call.
 
         ``token`` may be what a token file holds, line break included.
         ``secure`` speaks TLS, trusting ``root_certificates`` (PEM) or, without them, what the machine trusts.
-        ``timeout`` is the deadline of a single call in seconds; uploads and watches have none.
+        ``timeout`` is the deadline of a single call in seconds; uploads and watches have none. A connection that died
+        without a word is noticed within one and a half times ``keepalive_seconds`` (6 or more, or a gateway objects).
         """
         options = [
             ("grpc.max_receive_message_length", max_message_bytes),
@@ -42,8 +44,10 @@ class Connection:
             # A gateway that restarts is found again within seconds, not after minutes of backoff.
             ("grpc.max_reconnect_backoff_ms", 2000),
             # A connection that died without a word is noticed while a call waits for it.
-            ("grpc.keepalive_time_ms", 20_000),
-            ("grpc.keepalive_timeout_ms", 10_000),
+            ("grpc.keepalive_time_ms", round(keepalive_seconds * 1000)),
+            ("grpc.keepalive_timeout_ms", round(keepalive_seconds * 500)),
+            # Pings that measure the connection are sent too, and hold back those that look whether it lives.
+            ("grpc.http2.ping_timeout_ms", round(keepalive_seconds * 500)),
             ("grpc.http2.max_pings_without_data", 0),
         ]
         if secure:

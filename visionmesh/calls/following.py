@@ -33,10 +33,28 @@ class Stream(Protocol[Item_co]):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a stream waits for a gateway that is away, in seconds since it last heard from it."""
+    """How long a stream waits for a gateway that is away, in seconds since it last heard from it.
+
+    ``on_reconnect`` is called before each new try, ``on_reconnected`` when the gateway was heard of again.
+    """
 
     seconds: float = 60.0
     on_reconnect: OnReconnect | None = None
+    on_reconnected: Callable[[], None] | None = None
+
+
+def patiently(call: Callable[[], Item], patience: Patience) -> Item:
+    """Call a gateway that may be away for a while. Raises ``VisionMeshError`` for every other error, and when patience
+    ends."""
+    delays = Backoff(patience)
+    while True:
+        try:
+            answer = call()
+        except VisionMeshError as failure:
+            delays.wait(failure)
+        else:
+            delays.heard()
+            return answer
 
 
 def follow(
@@ -75,10 +93,14 @@ class Backoff:
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
+        self._told_of_break = False
         self.heard()
 
     def heard(self) -> None:
         """The gateway was heard of: begin again with short waits."""
+        if self._told_of_break and self._patience.on_reconnected is not None:
+            self._patience.on_reconnected()
+        self._told_of_break = False
         self._alive = True
         self._delay = FIRST_DELAY_SECONDS
         self._last_heard = time.monotonic()
@@ -106,6 +128,7 @@ class Backoff:
         if not worthwhile or time.monotonic() - self._last_heard >= self._patience.seconds:
             raise failure from cause
         delay = failure.retry_seconds or self._delay * random.uniform(0.8, 1.2)
+        self._told_of_break = True
         if self._patience.on_reconnect is not None:
             self._patience.on_reconnect(failure, delay)
         time.sleep(delay)

@@ -146,12 +146,17 @@ class JobCalls(Connection):
             yield item.metric
 
     def watch_logs(
-        self, job_id: str, *, after_sequence: int | None = None, patience: Patience | None = None
+        self,
+        job_id: str,
+        *,
+        after_sequence: int | None = None,
+        minimum_level: event_pb2.LogLevel = event_pb2.LOG_LEVEL_UNSPECIFIED,
+        patience: Patience | None = None,
     ) -> Iterator[event_pb2.LogLine]:
-        """Iterate a job's log, what is kept first, then as it is written; see ``watch_job``."""
+        """Iterate a job's log from ``minimum_level`` on, what is kept first, then as it comes; see ``watch_job``."""
 
         def open_stream(after: int | None) -> Stream[training_pb2.WatchLogsResponse]:
-            request = training_pb2.WatchLogsRequest(job_id=job_id, after_sequence=after)
+            request = training_pb2.WatchLogsRequest(job_id=job_id, after_sequence=after, minimum_level=minimum_level)
             return self._training.WatchLogs(request, timeout=STREAM_SECONDS, metadata=self._metadata)
 
         for item in follow(open_stream, _log_sequence, after_sequence, patience or Patience()):
@@ -169,11 +174,15 @@ class JobCalls(Connection):
 
         return pages(fetch)
 
-    def logs(self, job_id: str) -> Iterator[event_pb2.LogLine]:
-        """Iterate the lines of a job's log so far, oldest first."""
+    def logs(
+        self, job_id: str, *, minimum_level: event_pb2.LogLevel = event_pb2.LOG_LEVEL_UNSPECIFIED
+    ) -> Iterator[event_pb2.LogLine]:
+        """Iterate the lines of a job's log so far from ``minimum_level`` on, oldest first."""
 
         def fetch(token: str) -> tuple[Iterable[event_pb2.LogLine], str]:
-            request = training_pb2.ListLogsRequest(job_id=job_id, page_size=PAGE_SIZE, page_token=token)
+            request = training_pb2.ListLogsRequest(
+                job_id=job_id, page_size=PAGE_SIZE, page_token=token, minimum_level=minimum_level
+            )
             answer = self._unary(self._training.ListLogs, request)
             return answer.lines, answer.next_page_token
 

@@ -11,11 +11,12 @@ import grpc
 
 from visionmesh.errors import VisionMeshError
 
-OK, FAILED, USAGE, NOT_FOUND, UNAUTHENTICATED, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+OK, FAILED, USAGE, NOT_FOUND, UNAUTHENTICATED, UNAVAILABLE, STOPPED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
 
 EXIT_CODES_HELP = (
     "Exit codes: 0 done; 1 failure of the server, the job or the dataset; 2 wrong usage or an argument that the server "
-    "refuses; 3 not found; 4 no or a wrong token; 5 the server or a framework is unavailable; 130 interrupted."
+    "refuses; 3 not found; 4 no or a wrong token; 5 the server or a framework is unavailable; 6 the job that was "
+    "watched was stopped; 130 interrupted."
 )
 
 _BY_STATUS: Mapping[grpc.StatusCode, int] = {

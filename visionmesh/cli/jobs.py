@@ -6,17 +6,18 @@ from typing import Annotated
 
 import typer
 
+from visionmesh.cli import job_logs, job_plot
 from visionmesh.cli.command import command
 from visionmesh.cli.job_changes import JobArgument, delete, retention_text, update
 from visionmesh.cli.job_create import VIEW, create
 from visionmesh.cli.job_download import download
 from visionmesh.cli.job_validation import images, validation
 from visionmesh.cli.job_view import STATE, JobView, failure_text, state_text
-from visionmesh.cli.job_watch import announce, follow_to_end
+from visionmesh.cli.job_watch import announce, follow_to_end, watch
 from visionmesh.cli.session import Session
 from visionmesh.cli.tables import print_fields, print_table
 from visionmesh.cli.values import bytes_text, enum_choices, enum_text, enum_value, time_text
-from visionmesh.v1 import event_pb2, job_state_pb2, training_pb2
+from visionmesh.v1 import job_state_pb2, training_pb2
 
 WatchOption = Annotated[bool, typer.Option("--watch", help="Follow the job to its end.")]
 STATES_HELP = "Only in this state: " + ", ".join(enum_choices(job_state_pb2.JobState, STATE)) + "."
@@ -49,10 +50,12 @@ def group() -> typer.Typer:
     command(
         app,
         "watch",
-        examples="visionmesh jobs watch JOB\nvisionmesh jobs watch JOB --json --after 120",
+        examples="visionmesh jobs watch JOB\nvisionmesh jobs watch JOB --plot curves.png\n"
+        "visionmesh jobs watch JOB --json --after 120",
     )(watch)
     command(app, "metrics", examples="visionmesh jobs metrics JOB\nvisionmesh jobs metrics JOB --json")(metrics)
-    command(app, "logs", examples="visionmesh jobs logs JOB\nvisionmesh jobs logs JOB --follow")(logs)
+    job_logs.add_to(app)
+    job_plot.add_to(app)
     command(
         app,
         "validation",
@@ -174,6 +177,7 @@ def show(session: Session, job_id: JobArgument) -> None:
             "dataset": f"{job.dataset_id} ({job.num_classes} classes)",
             "dataset view": enum_text(training_pb2.DatasetView, VIEW, job.dataset_view).lower(),
             "epochs": f"{job.current_epoch} of {job.epochs} ({job.progress:.0%})",
+            "done by": time_text(job.estimated_end_time),
             "batch size": job.batch_size,
             "learning rate": f"{job.learning_rate:g}",
             "image size": job.image_size,
@@ -194,18 +198,6 @@ def show(session: Session, job_id: JobArgument) -> None:
     )
 
 
-def watch(
-    session: Session,
-    job_id: JobArgument,
-    after: Annotated[
-        int | None, typer.Option("--after", min=0, metavar="SEQUENCE", help="With --json: only events after this.")
-    ] = None,
-) -> None:
-    """Follow a job to its end. Exits with 1 when it FAILED; Ctrl-C leaves the job running."""
-    with session.client() as client:
-        follow_to_end(session, client, job_id, after)
-
-
 def metrics(
     session: Session,
     job_id: JobArgument,
@@ -221,21 +213,6 @@ def metrics(
     for metric in found:
         view.add(metric)
     session.out.print(view.table() if found else "no metrics yet")
-
-
-def logs(
-    session: Session,
-    job_id: JobArgument,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more until the job ends.")] = False,
-) -> None:
-    """Show the log of a job; with --json one object per line."""
-    with session.client() as client:
-        for line in client.watch_logs(job_id) if follow else client.logs(job_id):
-            if session.json:
-                session.print_json(line)
-            else:
-                level = enum_text(event_pb2.LogLevel, "LOG_LEVEL_", line.level)
-                session.out.print(f"{time_text(line.time)} {level:<7} {line.source}: {line.message}", soft_wrap=True)
 
 
 def checkpoints(session: Session, job_id: JobArgument) -> None:

@@ -88,3 +88,20 @@ def count_text(count: int) -> str:
     if count >= 1_000_000:
         return f"{count / 1_000_000:.1f} M"
     return f"{count / 1000:.0f} k" if count >= 1000 else str(count or "-")
+
+
+def duration_text(seconds: float) -> str:
+    """A length of time for a person, in its two largest units."""
+    left = max(round(seconds), 0)
+    if left < 60:
+        return f"{left} s"
+    if left < 3600:
+        return f"{left // 60} min {left % 60:02} s"
+    if left < 86_400:
+        return f"{left // 3600} h {left % 3600 // 60:02} min"
+    return f"{left // 86_400} d {left % 86_400 // 3600} h"
+
+
+def printable(text: str) -> str:
+    """Text of somebody else's, without characters that would act on a terminal."""
+    return "".join(each if each.isprintable() or each in "\t\n" else "\N{REPLACEMENT CHARACTER}" for each in text)

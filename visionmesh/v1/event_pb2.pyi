@@ -26,6 +26,7 @@ class EventKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EVENT_KIND_CHECKPOINT: _ClassVar[EventKind]
     EVENT_KIND_VALIDATION: _ClassVar[EventKind]
     EVENT_KIND_ROLLED_BACK: _ClassVar[EventKind]
+    EVENT_KIND_RESOURCES: _ClassVar[EventKind]
 
 class AttemptOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -52,6 +53,7 @@ EVENT_KIND_LOG: EventKind
 EVENT_KIND_CHECKPOINT: EventKind
 EVENT_KIND_VALIDATION: EventKind
 EVENT_KIND_ROLLED_BACK: EventKind
+EVENT_KIND_RESOURCES: EventKind
 ATTEMPT_OUTCOME_UNSPECIFIED: AttemptOutcome
 ATTEMPT_OUTCOME_COMPLETED: AttemptOutcome
 ATTEMPT_OUTCOME_STOPPED: AttemptOutcome
@@ -63,7 +65,7 @@ LOG_LEVEL_WARNING: LogLevel
 LOG_LEVEL_ERROR: LogLevel
 
 class JobEvent(_message.Message):
-    __slots__ = ("sequence", "job_id", "run_id", "time", "state_change", "attempt_start", "attempt_end", "preparation", "training_start", "progress", "metric", "log", "checkpoint", "validation", "roll_back")
+    __slots__ = ("sequence", "job_id", "run_id", "time", "state_change", "attempt_start", "attempt_end", "preparation", "training_start", "progress", "metric", "log", "checkpoint", "validation", "roll_back", "resource_use")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +81,7 @@ class JobEvent(_message.Message):
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     VALIDATION_FIELD_NUMBER: _ClassVar[int]
     ROLL_BACK_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_USE_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     job_id: str
     run_id: str
@@ -94,7 +97,8 @@ class JobEvent(_message.Message):
     checkpoint: _checkpoint_pb2.Checkpoint
     validation: ValidationResult
     roll_back: RollBack
-    def __init__(self, sequence: _Optional[int] = ..., job_id: _Optional[str] = ..., run_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state_change: _Optional[_Union[JobStateChange, _Mapping]] = ..., attempt_start: _Optional[_Union[AttemptStart, _Mapping]] = ..., attempt_end: _Optional[_Union[AttemptEnd, _Mapping]] = ..., preparation: _Optional[_Union[Preparation, _Mapping]] = ..., training_start: _Optional[_Union[TrainingStart, _Mapping]] = ..., progress: _Optional[_Union[TrainingProgress, _Mapping]] = ..., metric: _Optional[_Union[MetricPoint, _Mapping]] = ..., log: _Optional[_Union[LogLine, _Mapping]] = ..., checkpoint: _Optional[_Union[_checkpoint_pb2.Checkpoint, _Mapping]] = ..., validation: _Optional[_Union[ValidationResult, _Mapping]] = ..., roll_back: _Optional[_Union[RollBack, _Mapping]] = ...) -> None: ...
+    resource_use: ResourceUse
+    def __init__(self, sequence: _Optional[int] = ..., job_id: _Optional[str] = ..., run_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state_change: _Optional[_Union[JobStateChange, _Mapping]] = ..., attempt_start: _Optional[_Union[AttemptStart, _Mapping]] = ..., attempt_end: _Optional[_Union[AttemptEnd, _Mapping]] = ..., preparation: _Optional[_Union[Preparation, _Mapping]] = ..., training_start: _Optional[_Union[TrainingStart, _Mapping]] = ..., progress: _Optional[_Union[TrainingProgress, _Mapping]] = ..., metric: _Optional[_Union[MetricPoint, _Mapping]] = ..., log: _Optional[_Union[LogLine, _Mapping]] = ..., checkpoint: _Optional[_Union[_checkpoint_pb2.Checkpoint, _Mapping]] = ..., validation: _Optional[_Union[ValidationResult, _Mapping]] = ..., roll_back: _Optional[_Union[RollBack, _Mapping]] = ..., resource_use: _Optional[_Union[ResourceUse, _Mapping]] = ...) -> None: ...
 
 class JobStateChange(_message.Message):
     __slots__ = ("from_state", "to_state", "failure")
@@ -149,18 +153,24 @@ class TrainingStart(_message.Message):
     def __init__(self, device: _Optional[str] = ..., total_epochs: _Optional[int] = ..., start_epoch: _Optional[int] = ..., steps_per_epoch: _Optional[int] = ...) -> None: ...
 
 class TrainingProgress(_message.Message):
-    __slots__ = ("epoch", "step", "steps", "loss", "images_per_second")
+    __slots__ = ("epoch", "step", "steps", "loss", "images_per_second", "seconds_left", "elapsed_seconds", "epoch_seconds_left")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     LOSS_FIELD_NUMBER: _ClassVar[int]
     IMAGES_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_LEFT_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_SECONDS_LEFT_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     step: int
     steps: int
     loss: float
     images_per_second: float
-    def __init__(self, epoch: _Optional[int] = ..., step: _Optional[int] = ..., steps: _Optional[int] = ..., loss: _Optional[float] = ..., images_per_second: _Optional[float] = ...) -> None: ...
+    seconds_left: float
+    elapsed_seconds: float
+    epoch_seconds_left: float
+    def __init__(self, epoch: _Optional[int] = ..., step: _Optional[int] = ..., steps: _Optional[int] = ..., loss: _Optional[float] = ..., images_per_second: _Optional[float] = ..., seconds_left: _Optional[float] = ..., elapsed_seconds: _Optional[float] = ..., epoch_seconds_left: _Optional[float] = ...) -> None: ...
 
 class MetricPoint(_message.Message):
     __slots__ = ("epoch", "step", "loss", "accuracy", "learning_rate", "extra_metrics", "time", "sequence")
@@ -253,6 +263,40 @@ class RollBack(_message.Message):
     TO_EPOCH_FIELD_NUMBER: _ClassVar[int]
     to_epoch: int
     def __init__(self, to_epoch: _Optional[int] = ...) -> None: ...
+
+class ResourceUse(_message.Message):
+    __slots__ = ("cpu_percent", "cpu_count", "memory_bytes", "machine_memory_used_bytes", "machine_memory_total_bytes", "process_count", "gpus")
+    CPU_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    CPU_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MACHINE_MEMORY_USED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MACHINE_MEMORY_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_COUNT_FIELD_NUMBER: _ClassVar[int]
+    GPUS_FIELD_NUMBER: _ClassVar[int]
+    cpu_percent: float
+    cpu_count: int
+    memory_bytes: int
+    machine_memory_used_bytes: int
+    machine_memory_total_bytes: int
+    process_count: int
+    gpus: _containers.RepeatedCompositeFieldContainer[GpuUse]
+    def __init__(self, cpu_percent: _Optional[float] = ..., cpu_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., machine_memory_used_bytes: _Optional[int] = ..., machine_memory_total_bytes: _Optional[int] = ..., process_count: _Optional[int] = ..., gpus: _Optional[_Iterable[_Union[GpuUse, _Mapping]]] = ...) -> None: ...
+
+class GpuUse(_message.Message):
+    __slots__ = ("index", "name", "utilization_percent", "memory_used_bytes", "memory_total_bytes", "temperature_celsius")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    UTILIZATION_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_USED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_CELSIUS_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    name: str
+    utilization_percent: float
+    memory_used_bytes: int
+    memory_total_bytes: int
+    temperature_celsius: float
+    def __init__(self, index: _Optional[int] = ..., name: _Optional[str] = ..., utilization_percent: _Optional[float] = ..., memory_used_bytes: _Optional[int] = ..., memory_total_bytes: _Optional[int] = ..., temperature_celsius: _Optional[float] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ("last_sequence", "time")

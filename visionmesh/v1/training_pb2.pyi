@@ -104,7 +104,7 @@ class TrainingJobSpec(_message.Message):
     def __init__(self, project_id: _Optional[str] = ..., session_id: _Optional[str] = ..., experiment_name: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., notes: _Optional[str] = ..., framework: _Optional[str] = ..., model_name: _Optional[str] = ..., task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., dataset_id: _Optional[str] = ..., epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., image_size: _Optional[int] = ..., pretrained: _Optional[bool] = ..., seed: _Optional[int] = ..., advanced_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., priority: _Optional[int] = ..., max_restarts: _Optional[int] = ..., primary_metric: _Optional[str] = ..., primary_metric_mode: _Optional[_Union[MetricMode, str]] = ..., dataset_view: _Optional[_Union[DatasetView, str]] = ..., checkpoint_retention: _Optional[_Union[_checkpoint_pb2.CheckpointRetention, _Mapping]] = ...) -> None: ...
 
 class TrainingJob(_message.Message):
-    __slots__ = ("id", "user_id", "project_id", "session_id", "experiment_name", "tags", "notes", "framework", "model_name", "task_type", "dataset_id", "dataset_format", "manifest_digest", "num_classes", "epochs", "batch_size", "learning_rate", "image_size", "pretrained", "seed", "advanced_config", "priority", "max_restarts", "primary_metric", "primary_metric_mode", "state", "failure", "attempt", "current_run_id", "current_epoch", "progress", "best_metric", "best_checkpoint_id", "last_checkpoint_id", "last_sequence", "create_time", "update_time", "queue_time", "start_time", "end_time", "contact_lost_time", "dataset_view", "checkpoint_retention")
+    __slots__ = ("id", "user_id", "project_id", "session_id", "experiment_name", "tags", "notes", "framework", "model_name", "task_type", "dataset_id", "dataset_format", "manifest_digest", "num_classes", "epochs", "batch_size", "learning_rate", "image_size", "pretrained", "seed", "advanced_config", "priority", "max_restarts", "primary_metric", "primary_metric_mode", "state", "failure", "attempt", "current_run_id", "current_epoch", "progress", "best_metric", "best_checkpoint_id", "last_checkpoint_id", "last_sequence", "create_time", "update_time", "queue_time", "start_time", "end_time", "contact_lost_time", "dataset_view", "checkpoint_retention", "estimated_end_time")
     ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -148,6 +148,7 @@ class TrainingJob(_message.Message):
     CONTACT_LOST_TIME_FIELD_NUMBER: _ClassVar[int]
     DATASET_VIEW_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_RETENTION_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_END_TIME_FIELD_NUMBER: _ClassVar[int]
     id: str
     user_id: str
     project_id: str
@@ -191,7 +192,8 @@ class TrainingJob(_message.Message):
     contact_lost_time: _timestamp_pb2.Timestamp
     dataset_view: DatasetView
     checkpoint_retention: _checkpoint_pb2.CheckpointRetention
-    def __init__(self, id: _Optional[str] = ..., user_id: _Optional[str] = ..., project_id: _Optional[str] = ..., session_id: _Optional[str] = ..., experiment_name: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., notes: _Optional[str] = ..., framework: _Optional[str] = ..., model_name: _Optional[str] = ..., task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., dataset_id: _Optional[str] = ..., dataset_format: _Optional[_Union[_dataset_pb2.DatasetFormat, str]] = ..., manifest_digest: _Optional[str] = ..., num_classes: _Optional[int] = ..., epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., image_size: _Optional[int] = ..., pretrained: _Optional[bool] = ..., seed: _Optional[int] = ..., advanced_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., priority: _Optional[int] = ..., max_restarts: _Optional[int] = ..., primary_metric: _Optional[str] = ..., primary_metric_mode: _Optional[_Union[MetricMode, str]] = ..., state: _Optional[_Union[_job_state_pb2.JobState, str]] = ..., failure: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., attempt: _Optional[int] = ..., current_run_id: _Optional[str] = ..., current_epoch: _Optional[int] = ..., progress: _Optional[float] = ..., best_metric: _Optional[float] = ..., best_checkpoint_id: _Optional[str] = ..., last_checkpoint_id: _Optional[str] = ..., last_sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., queue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., contact_lost_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dataset_view: _Optional[_Union[DatasetView, str]] = ..., checkpoint_retention: _Optional[_Union[_checkpoint_pb2.CheckpointRetention, _Mapping]] = ...) -> None: ...
+    estimated_end_time: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., user_id: _Optional[str] = ..., project_id: _Optional[str] = ..., session_id: _Optional[str] = ..., experiment_name: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., notes: _Optional[str] = ..., framework: _Optional[str] = ..., model_name: _Optional[str] = ..., task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., dataset_id: _Optional[str] = ..., dataset_format: _Optional[_Union[_dataset_pb2.DatasetFormat, str]] = ..., manifest_digest: _Optional[str] = ..., num_classes: _Optional[int] = ..., epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., image_size: _Optional[int] = ..., pretrained: _Optional[bool] = ..., seed: _Optional[int] = ..., advanced_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., priority: _Optional[int] = ..., max_restarts: _Optional[int] = ..., primary_metric: _Optional[str] = ..., primary_metric_mode: _Optional[_Union[MetricMode, str]] = ..., state: _Optional[_Union[_job_state_pb2.JobState, str]] = ..., failure: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., attempt: _Optional[int] = ..., current_run_id: _Optional[str] = ..., current_epoch: _Optional[int] = ..., progress: _Optional[float] = ..., best_metric: _Optional[float] = ..., best_checkpoint_id: _Optional[str] = ..., last_checkpoint_id: _Optional[str] = ..., last_sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., queue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., contact_lost_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dataset_view: _Optional[_Union[DatasetView, str]] = ..., checkpoint_retention: _Optional[_Union[_checkpoint_pb2.CheckpointRetention, _Mapping]] = ..., estimated_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CreateJobRequest(_message.Message):
     __slots__ = ("job", "request_id", "validate_only")
@@ -342,12 +344,14 @@ class WatchMetricsResponse(_message.Message):
     def __init__(self, metric: _Optional[_Union[_event_pb2.MetricPoint, _Mapping]] = ..., heartbeat: _Optional[_Union[_event_pb2.Heartbeat, _Mapping]] = ...) -> None: ...
 
 class WatchLogsRequest(_message.Message):
-    __slots__ = ("job_id", "after_sequence")
+    __slots__ = ("job_id", "after_sequence", "minimum_level")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_LEVEL_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     after_sequence: int
-    def __init__(self, job_id: _Optional[str] = ..., after_sequence: _Optional[int] = ...) -> None: ...
+    minimum_level: _event_pb2.LogLevel
+    def __init__(self, job_id: _Optional[str] = ..., after_sequence: _Optional[int] = ..., minimum_level: _Optional[_Union[_event_pb2.LogLevel, str]] = ...) -> None: ...
 
 class WatchLogsResponse(_message.Message):
     __slots__ = ("log", "heartbeat")
@@ -380,14 +384,16 @@ class ListMetricsResponse(_message.Message):
     def __init__(self, metrics: _Optional[_Iterable[_Union[_event_pb2.MetricPoint, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_size: _Optional[int] = ...) -> None: ...
 
 class ListLogsRequest(_message.Message):
-    __slots__ = ("job_id", "page_size", "page_token")
+    __slots__ = ("job_id", "page_size", "page_token", "minimum_level")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_LEVEL_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     page_size: int
     page_token: str
-    def __init__(self, job_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    minimum_level: _event_pb2.LogLevel
+    def __init__(self, job_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., minimum_level: _Optional[_Union[_event_pb2.LogLevel, str]] = ...) -> None: ...
 
 class ListLogsResponse(_message.Message):
     __slots__ = ("lines", "next_page_token")

@@ -23,6 +23,7 @@ async def told_of_everything(mesh: Mesh, ada: JobClient) -> str:
     await agent.send(
         script.preparation(),
         script.progress(1, 1),
+        script.resources(cpu_percent=50.0),
         script.metric(1, 0.5, val_loss=0.5),
         script.line("x" * 100_000),
         script.line(""),

@@ -34,6 +34,39 @@ async def test_a_job_shows_how_far_it_is(mesh: Mesh, ada: JobClient) -> None:
     assert await shown() == (4, 1.0)
 
 
+async def test_a_job_shows_when_it_will_be_done(mesh: Mesh, ada: JobClient) -> None:
+    script, agent = await mesh.running(ada, epochs=4)
+    job_id = script.run.job_id
+
+    async def seconds_left(event: run_pb2.RunEvent) -> float | None:
+        """From the event to when the job will be done, as it shows after it."""
+        await agent.send(event)
+        job = await ada.get(job_id)
+        if not job.HasField("estimated_end_time"):
+            return None
+        return round((job.estimated_end_time.ToNanoseconds() - event.time.ToNanoseconds()) / 1e9, 3)
+
+    assert await seconds_left(script.progress(1, 1)) is None
+    assert await seconds_left(script.progress(1, 2, seconds_left=100.0)) == 100
+    later = script.metric(1)
+    later.time.FromNanoseconds(later.time.ToNanoseconds() + 7_000_000_000)
+    assert await seconds_left(later) == pytest.approx(93, abs=1)  # a point in time, which nothing new moves
+    # Whatever an agent says, a job can be read.
+    for nonsense in (-1.0, math.nan, math.inf, 1e18):
+        assert await seconds_left(script.progress(1, 3, seconds_left=50.0)) == 50
+        assert await seconds_left(script.progress(1, 3, seconds_left=nonsense)) is None
+    await agent.send(script.progress(1, 4, seconds_left=50.0), script.end("FAILED", "TRAINING_ERROR"))
+    assert not (await ada.get(job_id)).HasField("estimated_end_time")
+    # And another attempt begins without what the last one thought.
+    await ada.start(job_id)
+    run = await mesh.run_of(job_id, 2)
+    again = Script(run)
+    other = await mesh.agent(run)
+    await other.send(again.start())
+    job = await ada.get(job_id)
+    assert short(job.state) == "RUNNING" and not job.HasField("estimated_end_time")
+
+
 async def test_the_best_checkpoint_is_that_of_the_primary_metric(mesh: Mesh, ada: JobClient) -> None:
     kept = checkpoint_pb2.CheckpointRetention(every_n_epochs=1)
     script, agent = await mesh.running(ada, epochs=5, checkpoint_retention=kept)

@@ -118,7 +118,7 @@ class LocalCheckpoint(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., folder: _Optional[str] = ..., is_best: _Optional[bool] = ..., metrics: _Optional[_Mapping[str, float]] = ..., validation_images: _Optional[str] = ...) -> None: ...
 
 class RunEvent(_message.Message):
-    __slots__ = ("source", "source_sequence", "time", "preparation", "training_start", "progress", "metric", "log", "checkpoint", "validation", "end", "local_checkpoint")
+    __slots__ = ("source", "source_sequence", "time", "preparation", "training_start", "progress", "metric", "log", "checkpoint", "validation", "end", "local_checkpoint", "resource_use")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +131,7 @@ class RunEvent(_message.Message):
     VALIDATION_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     LOCAL_CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_USE_FIELD_NUMBER: _ClassVar[int]
     source: EventSource
     source_sequence: int
     time: _timestamp_pb2.Timestamp
@@ -143,4 +144,5 @@ class RunEvent(_message.Message):
     validation: _event_pb2.ValidationResult
     end: RunEnd
     local_checkpoint: LocalCheckpoint
-    def __init__(self, source: _Optional[_Union[EventSource, str]] = ..., source_sequence: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., preparation: _Optional[_Union[_event_pb2.Preparation, _Mapping]] = ..., training_start: _Optional[_Union[_event_pb2.TrainingStart, _Mapping]] = ..., progress: _Optional[_Union[_event_pb2.TrainingProgress, _Mapping]] = ..., metric: _Optional[_Union[_event_pb2.MetricPoint, _Mapping]] = ..., log: _Optional[_Union[_event_pb2.LogLine, _Mapping]] = ..., checkpoint: _Optional[_Union[_checkpoint_pb2.Checkpoint, _Mapping]] = ..., validation: _Optional[_Union[_event_pb2.ValidationResult, _Mapping]] = ..., end: _Optional[_Union[RunEnd, _Mapping]] = ..., local_checkpoint: _Optional[_Union[LocalCheckpoint, _Mapping]] = ...) -> None: ...
+    resource_use: _event_pb2.ResourceUse
+    def __init__(self, source: _Optional[_Union[EventSource, str]] = ..., source_sequence: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., preparation: _Optional[_Union[_event_pb2.Preparation, _Mapping]] = ..., training_start: _Optional[_Union[_event_pb2.TrainingStart, _Mapping]] = ..., progress: _Optional[_Union[_event_pb2.TrainingProgress, _Mapping]] = ..., metric: _Optional[_Union[_event_pb2.MetricPoint, _Mapping]] = ..., log: _Optional[_Union[_event_pb2.LogLine, _Mapping]] = ..., checkpoint: _Optional[_Union[_checkpoint_pb2.Checkpoint, _Mapping]] = ..., validation: _Optional[_Union[_event_pb2.ValidationResult, _Mapping]] = ..., end: _Optional[_Union[RunEnd, _Mapping]] = ..., local_checkpoint: _Optional[_Union[LocalCheckpoint, _Mapping]] = ..., resource_use: _Optional[_Union[_event_pb2.ResourceUse, _Mapping]] = ...) -> None: ...

@@ -138,6 +138,7 @@ def upgrade() -> None:
         sa.Column("update_time", sa.DateTime(timezone=True), nullable=False),
         sa.Column("queue_time", sa.DateTime(timezone=True), nullable=True),
         sa.Column("start_time", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("estimated_end_time", sa.DateTime(timezone=True), nullable=True),
         sa.Column("end_time", sa.DateTime(timezone=True), nullable=True),
         sa.Column("contact_time", sa.DateTime(timezone=True), nullable=True),
         sa.Column("contact_lost_time", sa.DateTime(timezone=True), nullable=True),
