@@ -30,6 +30,7 @@ from gateway.telemetry.service import TelemetryService
 from gateway.telemetry.servicer import TelemetryServicer
 from gateway.training.dispatcher import Dispatcher
 from gateway.training.reports import JobReports
+from gateway.training.restarts import RestartPolicy
 from gateway.training.service import JobService
 from gateway.training.servicer import TrainingServicer
 from gateway.training.validation import ValidationReports
@@ -111,7 +112,8 @@ class Gateway:
             timeout_seconds=settings.trainer_timeout_seconds,
         )
         self._validation_objects = ValidationObjects(database, store)
-        log = JobLog(database, self._live, self._validation_objects.remove)
+        restarts = RestartPolicy(settings.restart_delay_seconds, settings.restart_delay_max_seconds)
+        log = JobLog(database, self._live, self._validation_objects.remove, restarts)
         self._telemetry = TelemetryService(log, write_contact_seconds=settings.contact_lost_seconds / 2)
         self._dispatcher = Dispatcher(log, self._fleet, self._telemetry)
         self._leases = LeaseKeeper(
@@ -145,7 +147,13 @@ class Gateway:
         self._public = self._public_server(
             RegistryServicer(RegistryService(self._fleet)),
             DatasetServicer(self._datasets),
-            TrainingServicer(jobs, JobReports(jobs), ValidationReports(jobs, self._validation_objects), watcher),
+            TrainingServicer(
+                jobs,
+                JobReports(jobs),
+                ValidationReports(jobs, self._validation_objects),
+                watcher,
+                settings.no_progress_seconds,
+            ),
             InferenceServicer(self._inference),
         )
         telemetry = TelemetryServicer(self._telemetry)

@@ -19,12 +19,13 @@ def first_weights(session: Session, job: TrainingJob, checkpoint_id: str) -> Che
     the trainer replaces the head then.
     """
     found = by_checkpoint(session, checkpoint_id, job.user_id)
-    if violations := [Violation("checkpoint_id", text) for text in _misfits(job, found.job)]:
+    if violations := [Violation("checkpoint_id", text) for text in misfits(job, found.job)]:
         raise invalid_request(violations)
     return found.checkpoint
 
 
-def _misfits(job: TrainingJob, source: TrainingJob) -> Iterator[str]:
+def misfits(job: TrainingJob, source: TrainingJob) -> Iterator[str]:
+    """Why ``job`` cannot begin with weights of ``source``."""
     for what, theirs, ours in (
         ("framework", source.framework, job.framework),
         ("task", source.task_type, job.task_type),

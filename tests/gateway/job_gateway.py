@@ -19,6 +19,7 @@ from gateway.telemetry.service import TelemetryService
 from gateway.telemetry.servicer import TelemetryServicer
 from gateway.training.dispatcher import Dispatcher
 from gateway.training.reports import JobReports
+from gateway.training.restarts import RestartPolicy
 from gateway.training.service import JobService
 from gateway.training.servicer import TrainingServicer
 from gateway.training.validation import ValidationReports
@@ -32,6 +33,7 @@ from visionmesh.mesh.v1 import telemetry_service_pb2_grpc
 
 # Small, so that a message above it is quickly made; a gateway's own limits are larger.
 MAX_MESSAGE_BYTES = 4 << 20
+NO_PROGRESS_SECONDS = 1234
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class GatewayTimes:
     recheck_seconds: float = 0.1
     poll_seconds: float = 0.5  # also how long a trainer has for its answer
     timeout_seconds: float = 10.0
+    restart_delay_seconds: float = 10.0
+    restart_delay_max_seconds: float = 600.0
     ring_events: int = 2048
 
 
@@ -62,7 +66,8 @@ class JobGateway:
         )
         self.live = LiveLog(times.ring_events)
         self.validation_objects = ValidationObjects(self.database, store)
-        self.log = JobLog(self.database, self.live, self.validation_objects.remove)
+        restarts = RestartPolicy(times.restart_delay_seconds, times.restart_delay_max_seconds)
+        self.log = JobLog(self.database, self.live, self.validation_objects.remove, restarts)
         self.telemetry = TelemetryService(self.log, write_contact_seconds=times.contact_lost_seconds / 2)
         self.dispatcher = Dispatcher(self.log, self.fleet, self.telemetry, times.recheck_seconds)
         self.leases = LeaseKeeper(
@@ -76,7 +81,7 @@ class JobGateway:
         jobs = JobService(self.log, self.fleet, self.telemetry, self.dispatcher.wake)
         watcher = Watcher(self.database, self.live, times.heartbeat_seconds)
         validations = ValidationReports(jobs, self.validation_objects)
-        training = TrainingServicer(jobs, JobReports(jobs), validations, watcher)
+        training = TrainingServicer(jobs, JobReports(jobs), validations, watcher, NO_PROGRESS_SECONDS)
         add_telemetry = telemetry_service_pb2_grpc.add_TelemetryServiceServicer_to_server
         self._public = _server(
             "visionmesh.v1.TrainingService", training.add_to, [ErrorInterceptor(), AuthInterceptor(self.database)]

@@ -26,11 +26,12 @@ WEIGHTS_FILE = "weights.safetensors"
 
 
 class PreparationFailed(Exception):
-    """The run cannot begin; ``reason`` is the failure's."""
+    """The run cannot begin; ``reason`` and ``metadata`` are the failure's."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, **metadata: str) -> None:
         super().__init__(message)
         self.reason = reason
+        self.metadata = metadata
 
 
 class StopDuringPreparation(Exception):
@@ -67,7 +68,9 @@ async def prepare(
     except (ObjectNotFound, ObjectMismatch, InvalidKey, InvalidPath, ValueError) as error:
         raise PreparationFailed("STORAGE_CORRUPT", f"What the run needs cannot be read: {error}") from error
     except OSError as error:
-        raise PreparationFailed("START_REFUSED", f"The trainer's disk refused to prepare the run: {error}") from error
+        raise PreparationFailed(
+            "TRAINER_IO_ERROR", f"The trainer's disk refused to prepare the run: {error}"
+        ) from error
 
 
 def _open_dataset(
@@ -112,7 +115,9 @@ def _open_weights(spec: run_pb2.RunSpec, settings: AgentSettings, in_use: ExitSt
     weights = [file for file in spec.start_from.files if file.name == WEIGHTS_FILE]
     if not weights:
         raise PreparationFailed(
-            "STORAGE_CORRUPT", f"Checkpoint {spec.start_from.checkpoint_id} has no {WEIGHTS_FILE} to start from."
+            "STORAGE_CORRUPT",
+            f"Checkpoint {spec.start_from.checkpoint_id} has no {WEIGHTS_FILE} to start from.",
+            checkpoint_id=spec.start_from.checkpoint_id,
         )
     return _open(spec.start_from, weights, settings, in_use, store)
 
@@ -133,4 +138,5 @@ def _open(
         raise PreparationFailed(
             "STORAGE_CORRUPT",
             f"Checkpoint {reference.checkpoint_id}, digest {reference.digest} ({digests}), is damaged or gone: {error}",
+            checkpoint_id=reference.checkpoint_id,
         ) from error

@@ -31,6 +31,11 @@ class StoreAccess:
         self._events = events
         self._lock = threading.Lock()
         self._store: ObjectStore | None = None
+        self._waiting = 0
+
+    def is_away(self) -> bool:
+        """Whether something waits for the store to come back."""
+        return self._waiting > 0
 
     async def call(self, what: str, work: Callable[[ObjectStore], T]) -> T:
         """Run ``work`` in a thread, again and again while the store is away; ``what`` is the subject that waits.
@@ -38,16 +43,20 @@ class StoreAccess:
         Raises what ``work`` raises, except StoreUnavailable.
         """
         delay, told = FIRST_DELAY_SECONDS, False
-        while True:
-            try:
-                return await in_daemon_thread(lambda: work(self._opened()))
-            except StoreUnavailable as error:
-                logger.warning("object store away", waiting=what, error=str(error), retry_seconds=delay)
-                if not told:
-                    self._events.warn(f"The object store cannot be used; {what} waits for it. ({error})")
-                    told = True
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, LAST_DELAY_SECONDS)
+        try:
+            while True:
+                try:
+                    return await in_daemon_thread(lambda: work(self._opened()))
+                except StoreUnavailable as error:
+                    logger.warning("object store away", waiting=what, error=str(error), retry_seconds=delay)
+                    if not told:
+                        self._events.warn(f"The object store cannot be used; {what} waits for it. ({error})")
+                        told = True
+                        self._waiting += 1
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, LAST_DELAY_SECONDS)
+        finally:
+            self._waiting -= told
 
     def _opened(self) -> ObjectStore:
         with self._lock:

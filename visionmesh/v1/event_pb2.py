@@ -28,7 +28,7 @@ from visionmesh.v1 import common_pb2 as visionmesh_dot_v1_dot_common__pb2
 from visionmesh.v1 import job_state_pb2 as visionmesh_dot_v1_dot_job__state__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19visionmesh/v1/event.proto\x12\rvisionmesh.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1evisionmesh/v1/checkpoint.proto\x1a\x1avisionmesh/v1/common.proto\x1a\x1dvisionmesh/v1/job_state.proto\"\x9b\x05\n\x08JobEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x0cstate_change\x18\x05 \x01(\x0b\x32\x1d.visionmesh.v1.JobStateChangeH\x00\x12\x34\n\rattempt_start\x18\x06 \x01(\x0b\x32\x1b.visionmesh.v1.AttemptStartH\x00\x12\x30\n\x0b\x61ttempt_end\x18\x07 \x01(\x0b\x32\x19.visionmesh.v1.AttemptEndH\x00\x12\x31\n\x0bpreparation\x18\x08 \x01(\x0b\x32\x1a.visionmesh.v1.PreparationH\x00\x12\x36\n\x0etraining_start\x18\t \x01(\x0b\x32\x1c.visionmesh.v1.TrainingStartH\x00\x12\x33\n\x08progress\x18\n \x01(\x0b\x32\x1f.visionmesh.v1.TrainingProgressH\x00\x12,\n\x06metric\x18\x0b \x01(\x0b\x32\x1a.visionmesh.v1.MetricPointH\x00\x12%\n\x03log\x18\x0c \x01(\x0b\x32\x16.visionmesh.v1.LogLineH\x00\x12/\n\ncheckpoint\x18\r \x01(\x0b\x32\x19.visionmesh.v1.CheckpointH\x00\x12\x35\n\nvalidation\x18\x0e \x01(\x0b\x32\x1f.visionmesh.v1.ValidationResultH\x00\x12,\n\troll_back\x18\x0f \x01(\x0b\x32\x17.visionmesh.v1.RollBackH\x00\x42\t\n\x07payload\"\x91\x01\n\x0eJobStateChange\x12+\n\nfrom_state\x18\x01 \x01(\x0e\x32\x17.visionmesh.v1.JobState\x12)\n\x08to_state\x18\x02 \x01(\x0e\x32\x17.visionmesh.v1.JobState\x12\'\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x16.visionmesh.v1.Failure\"J\n\x0c\x41ttemptStart\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rcheckpoint_id\x18\x02 \x01(\t\x12\x12\n\nwarm_start\x18\x03 \x01(\x08\"v\n\nAttemptEnd\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12.\n\x07outcome\x18\x02 \x01(\x0e\x32\x1d.visionmesh.v1.AttemptOutcome\x12\'\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x16.visionmesh.v1.Failure\";\n\x0bPreparation\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x03\x12\r\n\x05total\x18\x03 \x01(\x03\"c\n\rTrainingStart\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x14\n\x0ctotal_epochs\x18\x02 \x01(\x05\x12\x13\n\x0bstart_epoch\x18\x03 \x01(\x05\x12\x17\n\x0fsteps_per_epoch\x18\x04 \x01(\x05\"g\n\x10TrainingProgress\x12\r\n\x05\x65poch\x18\x01 \x01(\x05\x12\x0c\n\x04step\x18\x02 \x01(\x05\x12\r\n\x05steps\x18\x03 \x01(\x05\x12\x0c\n\x04loss\x18\x04 \x01(\x01\x12\x19\n\x11images_per_second\x18\x05 \x01(\x01\"\xce\x02\n\x0bMetricPoint\x12\r\n\x05\x65poch\x18\x01 \x01(\x05\x12\x0c\n\x04step\x18\x02 \x01(\x03\x12\x11\n\x04loss\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\x08\x61\x63\x63uracy\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x1a\n\rlearning_rate\x18\x05 \x01(\x01H\x02\x88\x01\x01\x12\x43\n\rextra_metrics\x18\x06 \x03(\x0b\x32,.visionmesh.v1.MetricPoint.ExtraMetricsEntry\x12(\n\x04time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x08 \x01(\x03\x1a\x33\n\x11\x45xtraMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x07\n\x05_lossB\x0b\n\t_accuracyB\x10\n\x0e_learning_rate\"\x8e\x01\n\x07LogLine\x12&\n\x05level\x18\x01 \x01(\x0e\x32\x17.visionmesh.v1.LogLevel\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x05 \x01(\x03\"\x99\x01\n\nClassScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\x11\n\tprecision\x18\x02 \x01(\x01\x12\x0e\n\x06recall\x18\x03 \x01(\x01\x12\n\n\x02\x66\x31\x18\x04 \x01(\x01\x12\x0f\n\x07support\x18\x05 \x01(\x05\x12\x11\n\x04\x61p50\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07\x61p50_95\x18\x07 \x01(\x01H\x01\x88\x01\x01\x42\x07\n\x05_ap50B\n\n\x08_ap50_95\"\x1e\n\x0c\x43onfusionRow\x12\x0e\n\x06\x63ounts\x18\x01 \x03(\x05\"\x85\x02\n\x10ValidationResult\x12\r\n\x05\x65poch\x18\x01 \x01(\x05\x12*\n\x07\x63lasses\x18\x02 \x03(\x0b\x32\x19.visionmesh.v1.ClassScore\x12\x35\n\x10\x63onfusion_matrix\x18\x03 \x03(\x0b\x32\x1b.visionmesh.v1.ConfusionRow\x12=\n\x07metrics\x18\x04 \x03(\x0b\x32,.visionmesh.v1.ValidationResult.MetricsEntry\x12\x10\n\x08sequence\x18\x05 \x01(\x03\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x1c\n\x08RollBack\x12\x10\n\x08to_epoch\x18\x01 \x01(\x05\"L\n\tHeartbeat\x12\x15\n\rlast_sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x9d\x02\n\tEventKind\x12\x1a\n\x16\x45VENT_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45VENT_KIND_STATE\x10\x01\x12\x16\n\x12\x45VENT_KIND_ATTEMPT\x10\x02\x12\x1a\n\x16\x45VENT_KIND_PREPARATION\x10\x03\x12\x14\n\x10\x45VENT_KIND_BEGAN\x10\x04\x12\x17\n\x13\x45VENT_KIND_PROGRESS\x10\x05\x12\x15\n\x11\x45VENT_KIND_METRIC\x10\x06\x12\x12\n\x0e\x45VENT_KIND_LOG\x10\x07\x12\x19\n\x15\x45VENT_KIND_CHECKPOINT\x10\x08\x12\x19\n\x15\x45VENT_KIND_VALIDATION\x10\t\x12\x1a\n\x16\x45VENT_KIND_ROLLED_BACK\x10\n*\x89\x01\n\x0e\x41ttemptOutcome\x12\x1f\n\x1b\x41TTEMPT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41TTEMPT_OUTCOME_COMPLETED\x10\x01\x12\x1b\n\x17\x41TTEMPT_OUTCOME_STOPPED\x10\x02\x12\x1a\n\x16\x41TTEMPT_OUTCOME_FAILED\x10\x03*z\n\x08LogLevel\x12\x19\n\x15LOG_LEVEL_UNSPECIFIED\x10\x00\x12\x13\n\x0fLOG_LEVEL_DEBUG\x10\x01\x12\x12\n\x0eLOG_LEVEL_INFO\x10\x02\x12\x15\n\x11LOG_LEVEL_WARNING\x10\x03\x12\x13\n\x0fLOG_LEVEL_ERROR\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19visionmesh/v1/event.proto\x12\rvisionmesh.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1evisionmesh/v1/checkpoint.proto\x1a\x1avisionmesh/v1/common.proto\x1a\x1dvisionmesh/v1/job_state.proto\"\x9b\x05\n\x08JobEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x0cstate_change\x18\x05 \x01(\x0b\x32\x1d.visionmesh.v1.JobStateChangeH\x00\x12\x34\n\rattempt_start\x18\x06 \x01(\x0b\x32\x1b.visionmesh.v1.AttemptStartH\x00\x12\x30\n\x0b\x61ttempt_end\x18\x07 \x01(\x0b\x32\x19.visionmesh.v1.AttemptEndH\x00\x12\x31\n\x0bpreparation\x18\x08 \x01(\x0b\x32\x1a.visionmesh.v1.PreparationH\x00\x12\x36\n\x0etraining_start\x18\t \x01(\x0b\x32\x1c.visionmesh.v1.TrainingStartH\x00\x12\x33\n\x08progress\x18\n \x01(\x0b\x32\x1f.visionmesh.v1.TrainingProgressH\x00\x12,\n\x06metric\x18\x0b \x01(\x0b\x32\x1a.visionmesh.v1.MetricPointH\x00\x12%\n\x03log\x18\x0c \x01(\x0b\x32\x16.visionmesh.v1.LogLineH\x00\x12/\n\ncheckpoint\x18\r \x01(\x0b\x32\x19.visionmesh.v1.CheckpointH\x00\x12\x35\n\nvalidation\x18\x0e \x01(\x0b\x32\x1f.visionmesh.v1.ValidationResultH\x00\x12,\n\troll_back\x18\x0f \x01(\x0b\x32\x17.visionmesh.v1.RollBackH\x00\x42\t\n\x07payload\"\x91\x01\n\x0eJobStateChange\x12+\n\nfrom_state\x18\x01 \x01(\x0e\x32\x17.visionmesh.v1.JobState\x12)\n\x08to_state\x18\x02 \x01(\x0e\x32\x17.visionmesh.v1.JobState\x12\'\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x16.visionmesh.v1.Failure\"J\n\x0c\x41ttemptStart\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12\x15\n\rcheckpoint_id\x18\x02 \x01(\t\x12\x12\n\nwarm_start\x18\x03 \x01(\x08\"\xc4\x01\n\nAttemptEnd\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12.\n\x07outcome\x18\x02 \x01(\x0e\x32\x1d.visionmesh.v1.AttemptOutcome\x12\'\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x16.visionmesh.v1.Failure\x12\x15\n\rrestarts_left\x18\x04 \x01(\x05\x12\x35\n\x11next_attempt_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\x0bPreparation\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x03\x12\r\n\x05total\x18\x03 \x01(\x03\"c\n\rTrainingStart\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x14\n\x0ctotal_epochs\x18\x02 \x01(\x05\x12\x13\n\x0bstart_epoch\x18\x03 \x01(\x05\x12\x17\n\x0fsteps_per_epoch\x18\x04 \x01(\x05\"g\n\x10TrainingProgress\x12\r\n\x05\x65poch\x18\x01 \x01(\x05\x12\x0c\n\x04step\x18\x02 \x01(\x05\x12\r\n\x05steps\x18\x03 \x01(\x05\x12\x0c\n\x04loss\x18\x04 \x01(\x01\x12\x19\n\x11images_per_second\x18\x05 \x01(\x01\"\xce\x02\n\x0bMetricPoint\x12\r\n\x05\x65poch\x18\x01 \x01(\x05\x12\x0c\n\x04step\x18\x02 \x01(\x03\x12\x11\n\x04loss\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\x08\x61\x63\x63uracy\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x1a\n\rlearning_rate\x18\x05 \x01(\x01H\x02\x88\x01\x01\x12\x43\n\rextra_metrics\x18\x06 \x03(\x0b\x32,.visionmesh.v1.MetricPoint.ExtraMetricsEntry\x12(\n\x04time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x08 \x01(\x03\x1a\x33\n\x11\x45xtraMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x07\n\x05_lossB\x0b\n\t_accuracyB\x10\n\x0e_learning_rate\"\x8e\x01\n\x07LogLine\x12&\n\x05level\x18\x01 \x01(\x0e\x32\x17.visionmesh.v1.LogLevel\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x05 \x01(\x03\"\x99\x01\n\nClassScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\x11\n\tprecision\x18\x02 \x01(\x01\x12\x0e\n\x06recall\x18\x03 \x01(\x01\x12\n\n\x02\x66\x31\x18\x04 \x01(\x01\x12\x0f\n\x07support\x18\x05 \x01(\x05\x12\x11\n\x04\x61p50\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07\x61p50_95\x18\x07 \x01(\x01H\x01\x88\x01\x01\x42\x07\n\x05_ap50B\n\n\x08_ap50_95\"\x1e\n\x0c\x43onfusionRow\x12\x0e\n\x06\x63ounts\x18\x01 \x03(\x05\"\x85\x02\n\x10ValidationResult\x12\r\n\x05\x65poch\x18\x01 \x01(\x05\x12*\n\x07\x63lasses\x18\x02 \x03(\x0b\x32\x19.visionmesh.v1.ClassScore\x12\x35\n\x10\x63onfusion_matrix\x18\x03 \x03(\x0b\x32\x1b.visionmesh.v1.ConfusionRow\x12=\n\x07metrics\x18\x04 \x03(\x0b\x32,.visionmesh.v1.ValidationResult.MetricsEntry\x12\x10\n\x08sequence\x18\x05 \x01(\x03\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x1c\n\x08RollBack\x12\x10\n\x08to_epoch\x18\x01 \x01(\x05\"L\n\tHeartbeat\x12\x15\n\rlast_sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x9d\x02\n\tEventKind\x12\x1a\n\x16\x45VENT_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45VENT_KIND_STATE\x10\x01\x12\x16\n\x12\x45VENT_KIND_ATTEMPT\x10\x02\x12\x1a\n\x16\x45VENT_KIND_PREPARATION\x10\x03\x12\x14\n\x10\x45VENT_KIND_BEGAN\x10\x04\x12\x17\n\x13\x45VENT_KIND_PROGRESS\x10\x05\x12\x15\n\x11\x45VENT_KIND_METRIC\x10\x06\x12\x12\n\x0e\x45VENT_KIND_LOG\x10\x07\x12\x19\n\x15\x45VENT_KIND_CHECKPOINT\x10\x08\x12\x19\n\x15\x45VENT_KIND_VALIDATION\x10\t\x12\x1a\n\x16\x45VENT_KIND_ROLLED_BACK\x10\n*\x89\x01\n\x0e\x41ttemptOutcome\x12\x1f\n\x1b\x41TTEMPT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41TTEMPT_OUTCOME_COMPLETED\x10\x01\x12\x1b\n\x17\x41TTEMPT_OUTCOME_STOPPED\x10\x02\x12\x1a\n\x16\x41TTEMPT_OUTCOME_FAILED\x10\x03*z\n\x08LogLevel\x12\x19\n\x15LOG_LEVEL_UNSPECIFIED\x10\x00\x12\x13\n\x0fLOG_LEVEL_DEBUG\x10\x01\x12\x12\n\x0eLOG_LEVEL_INFO\x10\x02\x12\x15\n\x11LOG_LEVEL_WARNING\x10\x03\x12\x13\n\x0fLOG_LEVEL_ERROR\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,42 +39,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_METRICPOINT_EXTRAMETRICSENTRY']._serialized_options = b'8\001'
   _globals['_VALIDATIONRESULT_METRICSENTRY']._loaded_options = None
   _globals['_VALIDATIONRESULT_METRICSENTRY']._serialized_options = b'8\001'
-  _globals['_EVENTKIND']._serialized_start=2492
-  _globals['_EVENTKIND']._serialized_end=2777
-  _globals['_ATTEMPTOUTCOME']._serialized_start=2780
-  _globals['_ATTEMPTOUTCOME']._serialized_end=2917
-  _globals['_LOGLEVEL']._serialized_start=2919
-  _globals['_LOGLEVEL']._serialized_end=3041
+  _globals['_EVENTKIND']._serialized_start=2571
+  _globals['_EVENTKIND']._serialized_end=2856
+  _globals['_ATTEMPTOUTCOME']._serialized_start=2859
+  _globals['_ATTEMPTOUTCOME']._serialized_end=2996
+  _globals['_LOGLEVEL']._serialized_start=2998
+  _globals['_LOGLEVEL']._serialized_end=3120
   _globals['_JOBEVENT']._serialized_start=169
   _globals['_JOBEVENT']._serialized_end=836
   _globals['_JOBSTATECHANGE']._serialized_start=839
   _globals['_JOBSTATECHANGE']._serialized_end=984
   _globals['_ATTEMPTSTART']._serialized_start=986
   _globals['_ATTEMPTSTART']._serialized_end=1060
-  _globals['_ATTEMPTEND']._serialized_start=1062
-  _globals['_ATTEMPTEND']._serialized_end=1180
-  _globals['_PREPARATION']._serialized_start=1182
-  _globals['_PREPARATION']._serialized_end=1241
-  _globals['_TRAININGSTART']._serialized_start=1243
-  _globals['_TRAININGSTART']._serialized_end=1342
-  _globals['_TRAININGPROGRESS']._serialized_start=1344
-  _globals['_TRAININGPROGRESS']._serialized_end=1447
-  _globals['_METRICPOINT']._serialized_start=1450
-  _globals['_METRICPOINT']._serialized_end=1784
-  _globals['_METRICPOINT_EXTRAMETRICSENTRY']._serialized_start=1693
-  _globals['_METRICPOINT_EXTRAMETRICSENTRY']._serialized_end=1744
-  _globals['_LOGLINE']._serialized_start=1787
-  _globals['_LOGLINE']._serialized_end=1929
-  _globals['_CLASSSCORE']._serialized_start=1932
-  _globals['_CLASSSCORE']._serialized_end=2085
-  _globals['_CONFUSIONROW']._serialized_start=2087
-  _globals['_CONFUSIONROW']._serialized_end=2117
-  _globals['_VALIDATIONRESULT']._serialized_start=2120
-  _globals['_VALIDATIONRESULT']._serialized_end=2381
-  _globals['_VALIDATIONRESULT_METRICSENTRY']._serialized_start=2335
-  _globals['_VALIDATIONRESULT_METRICSENTRY']._serialized_end=2381
-  _globals['_ROLLBACK']._serialized_start=2383
-  _globals['_ROLLBACK']._serialized_end=2411
-  _globals['_HEARTBEAT']._serialized_start=2413
-  _globals['_HEARTBEAT']._serialized_end=2489
+  _globals['_ATTEMPTEND']._serialized_start=1063
+  _globals['_ATTEMPTEND']._serialized_end=1259
+  _globals['_PREPARATION']._serialized_start=1261
+  _globals['_PREPARATION']._serialized_end=1320
+  _globals['_TRAININGSTART']._serialized_start=1322
+  _globals['_TRAININGSTART']._serialized_end=1421
+  _globals['_TRAININGPROGRESS']._serialized_start=1423
+  _globals['_TRAININGPROGRESS']._serialized_end=1526
+  _globals['_METRICPOINT']._serialized_start=1529
+  _globals['_METRICPOINT']._serialized_end=1863
+  _globals['_METRICPOINT_EXTRAMETRICSENTRY']._serialized_start=1772
+  _globals['_METRICPOINT_EXTRAMETRICSENTRY']._serialized_end=1823
+  _globals['_LOGLINE']._serialized_start=1866
+  _globals['_LOGLINE']._serialized_end=2008
+  _globals['_CLASSSCORE']._serialized_start=2011
+  _globals['_CLASSSCORE']._serialized_end=2164
+  _globals['_CONFUSIONROW']._serialized_start=2166
+  _globals['_CONFUSIONROW']._serialized_end=2196
+  _globals['_VALIDATIONRESULT']._serialized_start=2199
+  _globals['_VALIDATIONRESULT']._serialized_end=2460
+  _globals['_VALIDATIONRESULT_METRICSENTRY']._serialized_start=2414
+  _globals['_VALIDATIONRESULT_METRICSENTRY']._serialized_end=2460
+  _globals['_ROLLBACK']._serialized_start=2462
+  _globals['_ROLLBACK']._serialized_end=2490
+  _globals['_HEARTBEAT']._serialized_start=2492
+  _globals['_HEARTBEAT']._serialized_end=2568
 # @@protoc_insertion_point(module_scope)

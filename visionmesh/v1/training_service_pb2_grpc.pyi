@@ -68,6 +68,8 @@ class TrainingServiceStub:
     """Lists a job's metrics by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
     ListLogs: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListLogsRequest, _training_pb2.ListLogsResponse]
     """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
+    ListAttempts: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListAttemptsRequest, _training_pb2.ListAttemptsResponse]
+    """Lists a job's attempts: where each ran, and how and why it ended. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
     ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListCheckpointsRequest, _training_pb2.ListCheckpointsResponse]
     """Lists a job's checkpoints. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
     DownloadCheckpoint: _grpc.UnaryStreamMultiCallable[_training_pb2.DownloadCheckpointRequest, _training_pb2.DownloadCheckpointResponse]
@@ -121,6 +123,8 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """Lists a job's metrics by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
     ListLogs: _aio.UnaryUnaryMultiCallable[_training_pb2.ListLogsRequest, _training_pb2.ListLogsResponse]  # type: ignore[assignment]
     """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
+    ListAttempts: _aio.UnaryUnaryMultiCallable[_training_pb2.ListAttemptsRequest, _training_pb2.ListAttemptsResponse]  # type: ignore[assignment]
+    """Lists a job's attempts: where each ran, and how and why it ended. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
     ListCheckpoints: _aio.UnaryUnaryMultiCallable[_training_pb2.ListCheckpointsRequest, _training_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
     """Lists a job's checkpoints. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
     DownloadCheckpoint: _aio.UnaryStreamMultiCallable[_training_pb2.DownloadCheckpointRequest, _training_pb2.DownloadCheckpointResponse]  # type: ignore[assignment]
@@ -243,6 +247,14 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.ListLogsResponse, _abc.Awaitable[_training_pb2.ListLogsResponse]]:
         """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
+
+    @_abc_1.abstractmethod
+    def ListAttempts(
+        self,
+        request: _training_pb2.ListAttemptsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.ListAttemptsResponse, _abc.Awaitable[_training_pb2.ListAttemptsResponse]]:
+        """Lists a job's attempts: where each ran, and how and why it ended. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
 
     @_abc_1.abstractmethod
     def ListCheckpoints(
