@@ -78,8 +78,8 @@ class Script:
     def line(self, message: str) -> run_pb2.RunEvent:
         return self.event(LOG, log=event_pb2.LogLine(level=event_pb2.LOG_LEVEL_INFO, message=message, source="stdout"))
 
-    def end(self, outcome: str = "COMPLETED", reason: str = "") -> run_pb2.RunEvent:
-        failure = common_pb2.Failure(reason=reason, message=f"it was {reason}") if reason else None
+    def end(self, outcome: str = "COMPLETED", reason: str = "", **metadata: str) -> run_pb2.RunEvent:
+        failure = common_pb2.Failure(reason=reason, message=f"it was {reason}", metadata=metadata) if reason else None
         return self.event(AGENT, end=run_pb2.RunEnd(outcome=f"ATTEMPT_OUTCOME_{outcome}", failure=failure))
 
 

@@ -134,8 +134,8 @@ class RunAgent:
             prepare(self._folder, self._spec, self._settings, self._store, self._events, in_use)
         )
         limit = self._spec.no_progress_seconds
-        # A store that is away is waited for, however long.
-        stuck = asyncio.create_task(no_progress([self._folder.agent_spool], limit, self._store.is_away))
+        # Others are waited for, however long.
+        stuck = asyncio.create_task(no_progress([self._folder.agent_spool], limit, self._store.waits))
         try:
             await asyncio.wait({preparing, stopping, stuck}, return_when=asyncio.FIRST_COMPLETED)
             if stopping.done():

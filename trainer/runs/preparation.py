@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -52,7 +52,9 @@ async def prepare(
     """
     try:
         events.preparation("Fetching the dataset")
-        dataset = await store.call("the dataset", partial(_open_dataset, folder, spec, settings, events, in_use))
+        dataset = await store.call(
+            "the dataset", partial(_open_dataset, folder, spec, settings, events, in_use, store.excuse)
+        )
         resume_from = None
         if spec.HasField("resume_from"):
             events.preparation(f"Fetching the checkpoint of epoch {spec.resume_from.epoch}")
@@ -79,6 +81,7 @@ def _open_dataset(
     settings: AgentSettings,
     events: AgentEvents,
     in_use: ExitStack,
+    waiting: Callable[[], None],
     store: ObjectStore,
 ) -> TrainingDataset:
     def progress(message: str, done: int, total: int) -> None:
@@ -86,7 +89,9 @@ def _open_dataset(
             raise StopDuringPreparation
         events.preparation(message, done, total)
 
-    cache = DatasetCache(settings.dataset_cache, store, settings.dataset_cache_bytes, settings.parallel_downloads)
+    cache = DatasetCache(
+        settings.dataset_cache, store, settings.dataset_cache_bytes, settings.parallel_downloads, waiting
+    )
     dataset = in_use.enter_context(
         cache.open(spec.dataset_id, spec.manifest_digest, partial(progress, "Fetching the dataset"))
     )

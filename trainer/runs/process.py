@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from trainer.loading import load_adapter
@@ -33,10 +34,15 @@ def train(folder: RunFolder, inputs: TrainingInputs, reporter: SpoolReporter) ->
             return run_pb2.RunEnd(outcome=event_pb2.ATTEMPT_OUTCOME_STOPPED)
         completed = adapter.train(spec, inputs.dataset, folder.path, reporter)
     except (Exception, SystemExit) as error:
-        traceback.print_exc()
+        _print_traceback()
         return run_pb2.RunEnd(outcome=event_pb2.ATTEMPT_OUTCOME_FAILED, failure=failure_of(error, run))
     outcome = event_pb2.ATTEMPT_OUTCOME_COMPLETED if completed else event_pb2.ATTEMPT_OUTCOME_STOPPED
     return run_pb2.RunEnd(outcome=outcome)
+
+
+def _print_traceback() -> None:
+    with suppress(OSError):  # a full disk takes no traceback either
+        traceback.print_exc()
 
 
 def _die_with_agent() -> None:
@@ -56,7 +62,10 @@ def _die_with_agent() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Train the run in the given folder; 0 when the training completed or was stopped, 1 when it failed."""
+    """Train the run in the given folder; 0 when the training completed or was stopped, 1 when it failed.
+
+    EX_IOERR when it could not even write how it ended.
+    """
     folder = RunFolder(Path(arguments[0]))
     # Where it stands goes to standard error when it crashes, and when the agent asks before it kills it.
     faulthandler.enable()
@@ -66,9 +75,14 @@ def main(arguments: list[str]) -> int:
     reporter = SpoolReporter(folder, inputs.dataset.class_names)
     signal.signal(signal.SIGTERM, lambda number, frame: reporter.request_stop())
     end = train(folder, inputs, reporter)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    reporter.end(end)
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    try:
+        reporter.end(end)
+    except OSError:
+        _print_traceback()
+        return os.EX_IOERR
     return 1 if end.outcome == event_pb2.ATTEMPT_OUTCOME_FAILED else 0
 
 

@@ -55,7 +55,19 @@ def create(
     tag: Annotated[list[str] | None, typer.Option("--tag", help="Label for search; may be repeated.")] = None,
     notes: Annotated[str, typer.Option("--notes", help="Free text.")] = "",
     priority: Annotated[int, typer.Option("--priority", help="Higher is started first.")] = 0,
-    max_restarts: Annotated[int, typer.Option("--max-restarts", min=0, help="Restarts after a failure.")] = 0,
+    max_restarts: Annotated[
+        int | None,
+        typer.Option("--max-restarts", min=0, help="Restarts after failures that another try may mend [default: 2]."),
+    ] = None,
+    no_progress_seconds: Annotated[
+        int | None,
+        typer.Option(
+            "--no-progress-seconds",
+            min=0,
+            metavar="SECONDS",
+            help="Silence after which an attempt is ended and restarted; 0: never [default: the gateway's].",
+        ),
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Only check the job; create nothing.")] = False,
     start_now: Annotated[bool, typer.Option("--start", help="Start it at once.")] = False,
     watch_it: Annotated[bool, typer.Option("--watch", help="Start it and follow it to its end.")] = False,
@@ -77,6 +89,7 @@ def create(
         notes=notes,
         priority=priority,
         max_restarts=max_restarts,
+        no_progress_seconds=no_progress_seconds,
     )
     if dataset_view:
         spec.dataset_view = enum_value(training_pb2.DatasetView, VIEW, dataset_view, "--dataset-view")

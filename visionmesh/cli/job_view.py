@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from visionmesh.cli.job_attempts import end_lines
 from visionmesh.cli.values import enum_text, time_text
 from visionmesh.v1 import common_pb2, event_pb2, job_state_pb2, training_pb2
 
@@ -42,6 +43,12 @@ class JobView:
             case "state_change":
                 self.state = event.state_change.to_state
                 yield f"{time_text(event.time)}  {state_text(self.state)}" + failure_text(event.state_change)
+            case "attempt_start" if event.attempt_start.attempt > 1:
+                yield f"attempt {event.attempt_start.attempt}"
+            case "attempt_end":
+                for line in end_lines(event.attempt_end):
+                    self.doing = line
+                    yield line
             case "preparation":
                 if event.preparation.message != self.doing:
                     self.doing = event.preparation.message

@@ -11,6 +11,7 @@ from rich.live import Live
 
 from visionmesh.calls.jobs import ENDED
 from visionmesh.cli.failures import FAILED
+from visionmesh.cli.job_attempts import last_end, restarts_text
 from visionmesh.cli.job_view import JobView, failure_text, state_text
 from visionmesh.cli.session import Session
 from visionmesh.client import Client, Patience, VisionMeshError
@@ -58,6 +59,7 @@ def watch(client: Client, job_id: str, out: Console, notes: Console) -> training
     view = JobView(job)
     for metric in client.metrics(job_id):
         view.add(metric)
+    view.doing = last_end(client, job)
     events: Iterator[event_pb2.JobEvent] = iter(())
     if job.state not in ENDED:
         events = client.watch_job(job_id, after_sequence=job.last_sequence, patience=_patience(notes))
@@ -65,13 +67,15 @@ def watch(client: Client, job_id: str, out: Console, notes: Console) -> training
         _live(view, events, out)
     else:
         out.print(f"{view.title}  {view.model}  {state_text(view.state)}")
+        if view.doing:
+            out.print(f"{view.doing}\nrestarts: {restarts_text(job)}")
         if view.epochs:
             out.print(view.table())
         for event in events:
             for line in view.apply(event):
                 out.print(line)
     job = client.get_job(job_id)
-    out.print(f"job {job.id} {state_text(job.state)}{failure_text(job)}" + _best(job))
+    out.print(f"job {job.id} {state_text(job.state)}{failure_text(job)}" + _best(job) + _restarts(job))
     return job
 
 
@@ -87,6 +91,10 @@ def _live(view: JobView, events: Iterator[event_pb2.JobEvent], out: Console) -> 
 
 def _best(job: training_pb2.TrainingJob) -> str:
     return f"  best {job.primary_metric} {job.best_metric:.4f}" if job.HasField("best_metric") else ""
+
+
+def _restarts(job: training_pb2.TrainingJob) -> str:
+    return f"  restarts {restarts_text(job)}" if job.restarts else ""
 
 
 def _patience(notes: Console) -> Patience:
