@@ -170,6 +170,7 @@ def show(session: Session, job_id: JobArgument) -> None:
             "settings": ", ".join(f"{name}={_plain(value)}" for name, value in sorted(job.advanced_config.items())),
             "attempt": job.attempt or "-",
             "restarts": restarts_text(job),
+            "counts as hung": f"after {job.no_progress_seconds} s" if job.no_progress_seconds else "never",
             "last failed attempt": ended,
             f"best {job.primary_metric}": f"{job.best_metric:.4f}" if job.HasField("best_metric") else "-",
             "best checkpoint": job.best_checkpoint_id,
