@@ -132,8 +132,9 @@ async def test_after_the_last_restart_the_job_has_failed_and_a_start_counts_anew
     started = await ada.start(job_id, resume=True)
     assert (started.restarts, started.HasField("failure")) == (0, False)
     script, agent = await begun(mesh, job_id, 4)
-    await agent.send(script.end("FAILED", KILLED))
-    assert (await ada.get(job_id)).restarts == 1
+    await agent.send(script.end("FAILED", "TRAINING_ERROR"))
+    [*_, end] = [event for event in await log_of(mesh.database, job_id) if event.HasField("attempt_end")]
+    assert (end.attempt_end.restarts_left, (await ada.get(job_id)).failure.message) == (2, "it was TRAINING_ERROR")
 
     page = await ada.attempts(job_id, page_size=3)
     assert (page.total_size, [item.attempt for item in page.attempts]) == (4, [1, 2, 3])
