@@ -13,8 +13,9 @@ from storage.database.pages import Page, encode_page_token, fetch_page
 from storage.database.statements import insert_new, upsert, upsert_all
 from storage.database.tables import Checkpoint, Metric, Run, ValidationResult
 
-# The newest first, by attempts: clocks of several machines, or one that is set, would tell otherwise.
-_NEWEST_FIRST = (func.coalesce(Run.attempt, 0).desc(), Checkpoint.create_time.desc(), Checkpoint.id.desc())
+# The newest first, by attempts before times: clocks of several machines, or one that is set, would tell otherwise.
+_LAST_ATTEMPT_FIRST = func.coalesce(Run.attempt, 0).desc()
+_LAST_WRITTEN_FIRST = (Checkpoint.create_time.desc(), Checkpoint.id.desc())
 
 
 class MetricRepository:
@@ -83,7 +84,8 @@ class CheckpointRepository:
         """The checkpoint of an epoch; the newest one when the epoch was trained more than once."""
         query = select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.epoch == epoch)
         query = query.outerjoin(Run, Run.id == Checkpoint.run_id)
-        return self._session.scalar(query.order_by(Checkpoint.superseded, *_NEWEST_FIRST).limit(1))
+        order = Checkpoint.superseded, _LAST_ATTEMPT_FIRST, *_LAST_WRITTEN_FIRST
+        return self._session.scalar(query.order_by(*order).limit(1))
 
     def way_to(self, checkpoint: Checkpoint) -> builtins.list[Checkpoint]:
         """The way to ``checkpoint``, by epoch: those of its run up to it, of the run which that went on from up to its
@@ -117,8 +119,8 @@ class CheckpointRepository:
         query = select(Checkpoint).outerjoin(Run, Run.id == Checkpoint.run_id)
         query = query.where(Checkpoint.job_id == job_id, Checkpoint.resumable, Checkpoint.id.not_in(without))
         query = query.where(func.coalesce(Run.attempt, 1) > after_attempt)
-        by_attempt, *others = _NEWEST_FIRST
-        return self._session.scalar(query.order_by(by_attempt, Checkpoint.epoch.desc(), *others).limit(1))
+        order = _LAST_ATTEMPT_FIRST, Checkpoint.epoch.desc(), *_LAST_WRITTEN_FIRST
+        return self._session.scalar(query.order_by(*order).limit(1))
 
     def keep_validation_images(self, job_id: str, checkpoint_ids: Sequence[str]) -> builtins.list[str]:
         """Forgets the validation images of the job's other checkpoints; returns where those lay."""

@@ -131,7 +131,7 @@ async def test_the_first_end_of_a_run_counts(database: Database, user_id: str) -
         jobs.add_run(Run(id="run_1", job_id=job.id, attempt=1))
         failure = {"reason": "CRASHED", "message": "", "metadata": {}}
         ends = (("run_1", "CRASHED", "FAILED", failure), ("run_1", "COMPLETED", "COMPLETED"), ("run_9", "CRASHED"))
-        return [jobs.end_run(*end) for end in ends]  # type: ignore[arg-type]
+        return [jobs.end_run(*end) for end in ends]
 
     assert await database.write(work) == [True, False, False]
     runs = await database.read(lambda session: JobRepository(session).runs(job.id))

@@ -77,6 +77,7 @@ async def test_a_crash_in_native_code_leaves_the_stack_in_the_log(place: RunPlac
 async def test_a_disk_that_is_full_for_the_training(place: RunPlace) -> None:
     folder = place.start("run", epochs=500, step_seconds=0.05)
     training = await training_of(place, folder)
+    await place.gateway.until(lambda: place.gateway.payloads("run", "checkpoint"))
     # No file of it may grow any more: neither the next checkpoint nor its spool.
     training.rlimit(psutil.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
     end = await place.ended("run")

@@ -113,7 +113,8 @@ async def test_a_failed_job_is_resumed(mesh: Mesh, ada: JobClient) -> None:
 async def test_a_checkpoint_without_training_state_is_passed_over(mesh: Mesh, ada: JobClient) -> None:
     script, agent = await mesh.running(ada)
     job_id = script.run.job_id
-    await agent.send(script.checkpoint(1), script.checkpoint(2, resumable=False), script.end("STOPPED"))
+    events = script.checkpoint(1), script.checkpoint(2, resumable=False), script.end("FAILED", "TRAINING_ERROR")
+    await agent.send(*events)
     error = await refused(ada.start(job_id, resume=True, checkpoint_id=named(script.run, 2)))
     assert [violation.field for violation in error.violations] == ["checkpoint_id"]
     await ada.start(job_id, resume=True)
