@@ -14,7 +14,6 @@ from tests.trainer.run_place import RunPlace
 from trainer.cache.locks import FileLock
 from trainer.runs.folder import RunFolder
 from trainer.runs.progress import no_progress
-from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import event_pb2
 
 FAILED = event_pb2.ATTEMPT_OUTCOME_FAILED
@@ -125,27 +124,6 @@ async def test_a_preparation_that_hangs_is_ended_and_one_that_waits_is_not(place
     assert (end.outcome, end.failure.reason) == (FAILED, "TRAINING_HUNG")
     assert end.failure.message.startswith("The preparation gave no sign of progress")
     assert place.folder("run").training_process() is None
-
-
-async def test_damage_of_a_checkpoint_names_it_to_the_gateway(place: RunPlace) -> None:
-    place.start("first", epochs=1)
-    await place.ended("first")
-    checkpoint = place.gateway.payloads("first", "checkpoint")[0]
-    place.store.delete(checkpoint.storage_path + "training_state.safetensors")
-    spec = place.spec("second")
-    spec.resume_from.CopyFrom(
-        run_pb2.CheckpointRef(
-            checkpoint_id=checkpoint.id,
-            storage_path=checkpoint.storage_path,
-            files=checkpoint.files,
-            digest=checkpoint.digest,
-            epoch=1,
-        )
-    )
-    place.launcher.start(spec)
-    end = await place.ended("second")
-    assert end.failure.reason == "STORAGE_CORRUPT"
-    assert dict(end.failure.metadata) == {"checkpoint_id": checkpoint.id}
 
 
 async def test_progress_is_a_file_that_grows_or_an_excuse(tmp_path: Path) -> None:
