@@ -33,6 +33,7 @@ from gateway.training.checkpoint_downloads import CheckpointDownloads
 from gateway.training.dispatcher import Dispatcher
 from gateway.training.garbage import GarbageCollector
 from gateway.training.reports import JobReports
+from gateway.training.restarts import RestartPolicy
 from gateway.training.retention import Retention
 from gateway.training.service import JobService
 from gateway.training.servicer import TrainingServicer
@@ -121,7 +122,8 @@ class Gateway:
         self._garbage = GarbageCollector(
             database, store, readers, delay_seconds=settings.checkpoint_removal_delay_seconds
         )
-        log = JobLog(database, self._live, self._garbage.wake)
+        restarts = RestartPolicy(settings.restart_delay_seconds, settings.restart_delay_max_seconds)
+        log = JobLog(database, self._live, self._garbage.wake, restarts)
         self._sweeper = Sweeper(log, store)
         self._downloads = CheckpointDownloads(database, store, readers)
         self._telemetry = TelemetryService(log, write_contact_seconds=settings.contact_lost_seconds / 2)
@@ -161,7 +163,15 @@ class Gateway:
         self._public = self._public_server(
             RegistryServicer(RegistryService(self._fleet)),
             DatasetServicer(self._datasets),
-            TrainingServicer(jobs, changes, JobReports(jobs), validations, self._downloads, watcher),
+            TrainingServicer(
+                jobs,
+                changes,
+                JobReports(jobs),
+                validations,
+                self._downloads,
+                watcher,
+                settings.no_progress_seconds,
+            ),
             InferenceServicer(self._inference),
         )
         telemetry = TelemetryServicer(self._telemetry)

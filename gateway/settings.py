@@ -90,6 +90,21 @@ class GatewaySettings(MeshTokenSettings, S3Settings):
     checkpoint_removal_delay_seconds: float = Field(
         60.0, ge=0, allow_inf_nan=False, description="How long the bytes of a checkpoint that is not kept outlast it."
     )
+    restart_delay_seconds: float = Field(
+        10.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Wait before a failed job's first restart; each further one doubles it.",
+    )
+    restart_delay_max_seconds: float = Field(
+        600.0, ge=0, allow_inf_nan=False, description="Longest wait before a restart, in seconds."
+    )
+    no_progress_seconds: int = Field(
+        1800,
+        ge=0,
+        description="Silence of a training after which its attempt is ended and restarted, for jobs that do not say; "
+        "0: never.",
+    )
     ring_events: int = Field(2048, ge=1, description="Newest events of a live job kept in memory for watchers.")
     upload_url_seconds: int = Field(
         3600, ge=1, le=7 * 24 * 3600, description="How long a presigned upload URL can be used, in seconds."

@@ -43,6 +43,8 @@ def check_run_spec(run: run_pb2.RunSpec) -> None:
     for name in ("attempt", "epochs", "batch_size", "image_size"):
         if getattr(run, name) < 1:
             violations.append(Violation(f"run.{name}", "It must be at least 1."))
+    if run.no_progress_seconds < 0:
+        violations.append(Violation("run.no_progress_seconds", "It must be 0 or more."))
     if not run.learning_rate > 0:
         violations.append(Violation("run.learning_rate", "It must be greater than 0."))
     if violations:

@@ -50,14 +50,8 @@ def train(
     """
     check_dataset(dataset, spec)
     torch.set_num_threads(max(1, spec.threads))
-    try:
-        with CheckpointWriter(run_folder / "checkpoints") as writer:
-            return _Training(spec, dataset, writer, reporter, versions, pretrained_folder).run()
-    except torch.OutOfMemoryError as error:
-        raise BadTrainingData(
-            f"Batches of {spec.batch_size} images of {spec.image_size} pixels do not fit into the device's memory; "
-            "use a smaller batch_size, image_size or model."
-        ) from error
+    with CheckpointWriter(run_folder / "checkpoints") as writer:
+        return _Training(spec, dataset, writer, reporter, versions, pretrained_folder).run()
 
 
 class _Training:

@@ -68,11 +68,6 @@ def train(
                 run.trainer().train()
     except _Stopped:
         return False
-    except torch.OutOfMemoryError as error:
-        raise BadTrainingData(
-            f"Batches of {spec.batch_size} images of {spec.image_size} pixels do not fit into the device's memory; "
-            "use a smaller batch_size, image_size or model."
-        ) from error
     except BadTrainingData as error:
         raise BadTrainingData(sentence_of(error)) from error
     return True

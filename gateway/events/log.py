@@ -14,6 +14,7 @@ from gateway.enums import JOB_STATES
 from gateway.events.encoding import KINDS, encoder
 from gateway.events.kept_reads import KeptReads
 from gateway.events.live import LiveLog
+from gateway.training.restarts import RestartPolicy
 from gateway.training.states import check_transition
 from rpc.errors import DomainError
 from storage.database.engine import Database
@@ -33,11 +34,15 @@ def job_not_found(job_id: str) -> DomainError:
 
 
 class JobTransaction:
-    """One job, locked, inside a write transaction; ``events`` collects what was appended to its log."""
+    """One job, locked, inside a write transaction; ``events`` collects what was appended to its log.
 
-    def __init__(self, session: Session, job: TrainingJob) -> None:
+    ``restarts`` says when what failed is tried again.
+    """
+
+    def __init__(self, session: Session, job: TrainingJob, restarts: RestartPolicy) -> None:
         self.session = session
         self.job = job
+        self.restarts = restarts
         self.jobs = JobRepository(session)
         self.events: list[StoredEvent] = []
         self.made_garbage = False
@@ -67,8 +72,9 @@ class JobTransaction:
         """Move the job to another state and log it. Raises INVALID_STATE_TRANSITION."""
         from_state = self.job.state
         check_transition(self.job.id, from_state, to_state)
-        kept = failure_columns(failure) if failure is not None else None
-        job = self.jobs.change_state(self.job.id, [from_state], to_state, failure=kept, **changes)
+        # Whatever comes next, no restart is waited for any more, unless ``changes`` say so.
+        changes = {"next_attempt_time": None, **changes, "failure": failure_columns(failure)}
+        job = self.jobs.change_state(self.job.id, [from_state], to_state, **changes)
         assert job is not None  # locked by this transaction
         self.job = job
         change = event_pb2.JobStateChange(
@@ -94,20 +100,30 @@ class JobTransaction:
         return self._log.positions(run_id)
 
 
-def failure_columns(failure: common_pb2.Failure) -> dict[str, Any]:
+def failure_columns(failure: common_pb2.Failure | None) -> dict[str, Any] | None:
     """A failure as the database keeps it."""
+    if failure is None:
+        return None
     return {"reason": failure.reason, "message": failure.message, "metadata": dict(failure.metadata)}
 
 
 class JobLog:
     """Runs transactions on jobs, and tells watchers, and those who keep what was read of a job, what they committed.
 
-    ``collect_garbage`` is called after a commit that made some.
+    ``collect_garbage`` is called after a commit that made some. ``restarts`` says when an attempt that failed is
+    followed by another.
     """
 
-    def __init__(self, database: Database, live: LiveLog, collect_garbage: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        live: LiveLog,
+        collect_garbage: Callable[[], None] = lambda: None,
+        restarts: RestartPolicy | None = None,
+    ) -> None:
         self.database = database
         self.live = live
+        self._restarts = restarts or RestartPolicy()
         self._kept: list[KeptReads[Any]] = []
         self.collect_garbage = collect_garbage
         self._abandoned: set[asyncio.Task[Any]] = set()  # the loop itself keeps no task alive
@@ -123,7 +139,7 @@ class JobLog:
             job = JobRepository(session).lock(job_id)
             if job is None:
                 raise job_not_found(job_id)
-            transaction = JobTransaction(session, job)
+            transaction = JobTransaction(session, job, self._restarts)
             return work(transaction), transaction
 
         async def commit() -> T:

@@ -86,7 +86,7 @@ class LeaseKeeper:
         failure = common_pb2.Failure(
             reason="LEASE_EXPIRED",
             message=f"Nothing was heard of the run for {self._lease_seconds:g} seconds: its machine or its network is "
-            "gone. Start the job with `resume` to go on from its last checkpoint.",
+            "gone.",
             metadata={"run_id": run_id, "lease_seconds": f"{self._lease_seconds:g}"},
         )
 

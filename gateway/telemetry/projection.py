@@ -55,8 +55,9 @@ def _ingest_stretch(transaction: JobTransaction, run_id: str, events: Sequence[r
     first = len(transaction.events)
     fresh = transaction.append([_new_event(transaction.job.id, run_id, event) for event in events])
     stored = transaction.events[first:]
-    if transaction.job.current_run_id != run_id:
-        return  # a newer run has taken its place: the log keeps what this one still says, the job is not moved by it
+    run = transaction.jobs.get_run(run_id)
+    if transaction.job.current_run_id != run_id or run is None or run.end_kind:
+        return  # it is over, or a newer run has taken its place: the log keeps what it still says, the job stays
     projection = _Projection(transaction, run_id)
     for new, log_entry in zip(fresh, stored, strict=True):
         projection.apply(by_key[new.source, new.source_sequence], log_entry.sequence)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from google.protobuf import struct_pb2
 
 from gateway.enums import DATASET_VIEWS, METRIC_MODES, TASK_TYPES
+from gateway.training.restarts import LARGEST_MAX_RESTARTS
 from visionmesh.errors import Violation
 from visionmesh.v1 import checkpoint_pb2, training_pb2
 
@@ -20,6 +21,8 @@ MAX_KEPT = 1000
 MAX_BATCH_SIZE = 65_536
 IMAGE_SIZES = range(8, 4097)
 INT31 = 2**31 - 1
+# Ten seconds without a sign are ordinary; after a week nobody waits.
+NO_PROGRESS_SECONDS = range(10, 7 * 24 * 3600 + 1)
 
 
 def check_spec(spec: training_pb2.TrainingJobSpec) -> list[Violation]:
@@ -56,8 +59,11 @@ def _problems(spec: training_pb2.TrainingJobSpec) -> Iterator[tuple[str, str]]:
         yield "image_size", f"must be {smallest} to {largest} (or 0 for the model's default), not {spec.image_size}"
     if not 0 <= spec.seed <= INT31:
         yield "seed", f"must be 0 to {INT31}, not {spec.seed}"
-    if spec.max_restarts:
-        yield "max_restarts", "must be 0: this release does not restart failed jobs by itself yet"
+    if not 0 <= spec.max_restarts <= LARGEST_MAX_RESTARTS:
+        yield "max_restarts", f"must be 0 to {LARGEST_MAX_RESTARTS}, not {spec.max_restarts}"
+    if spec.no_progress_seconds and spec.no_progress_seconds not in NO_PROGRESS_SECONDS:
+        shortest, longest = NO_PROGRESS_SECONDS[0], NO_PROGRESS_SECONDS[-1]
+        yield "no_progress_seconds", f"must be {shortest} to {longest}, or 0 for never, not {spec.no_progress_seconds}"
     for path in non_finite(spec.advanced_config):
         yield f"advanced_config.{path}", "must be a finite number"
     yield from _retention_problems(spec.checkpoint_retention)

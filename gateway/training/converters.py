@@ -7,10 +7,11 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from gateway.enums import DATASET_FORMATS, DATASET_VIEWS, JOB_STATES, METRIC_MODES, TASK_TYPES
+from gateway.enums import ATTEMPT_OUTCOMES, DATASET_FORMATS, DATASET_VIEWS, JOB_STATES, METRIC_MODES, TASK_TYPES
 from gateway.training.changes import JobChange
+from gateway.training.restarts import DEFAULT_MAX_RESTARTS
 from rpc.times import to_timestamp
-from storage.database.tables import Checkpoint, Metric, TrainingJob, ValidationResult
+from storage.database.tables import Checkpoint, Metric, Run, TrainingJob, ValidationResult
 from storage.objects.validation_images import ValidationImage
 from visionmesh.v1 import checkpoint_pb2, common_pb2, event_pb2, training_pb2
 
@@ -18,8 +19,11 @@ DEFAULT_BATCH_SIZE = 32
 DEFAULT_LEARNING_RATE = 1e-3
 
 
-def draft_job(spec: training_pb2.TrainingJobSpec, user_id: str) -> TrainingJob:
-    """The job that a checked spec asks for, before dataset and trainer have filled in the rest. Not stored yet."""
+def draft_job(spec: training_pb2.TrainingJobSpec, user_id: str, no_progress_seconds: int) -> TrainingJob:
+    """The job that a checked spec asks for, before dataset and trainer have filled in the rest. Not stored yet.
+
+    ``no_progress_seconds`` is for one that does not say.
+    """
     return TrainingJob(
         user_id=user_id,
         project_id=spec.project_id or "default",
@@ -39,7 +43,8 @@ def draft_job(spec: training_pb2.TrainingJobSpec, user_id: str) -> TrainingJob:
         pretrained=spec.pretrained,
         seed=spec.seed,
         priority=spec.priority,
-        max_restarts=spec.max_restarts,
+        max_restarts=spec.max_restarts if spec.HasField("max_restarts") else DEFAULT_MAX_RESTARTS,
+        no_progress_seconds=spec.no_progress_seconds if spec.HasField("no_progress_seconds") else no_progress_seconds,
         retain_every_n_epochs=_retained(spec, "every_n_epochs"),
         retain_last=_retained(spec, "keep_last"),
         primary_metric=spec.primary_metric,
@@ -104,12 +109,15 @@ def job_message(job: TrainingJob) -> training_pb2.TrainingJob:
         seed=job.seed,
         priority=job.priority,
         max_restarts=job.max_restarts,
+        no_progress_seconds=job.no_progress_seconds,
         primary_metric=job.primary_metric,
         primary_metric_mode=METRIC_MODES.number(job.primary_metric_mode),  # type: ignore[arg-type]
         state=JOB_STATES.number(job.state),  # type: ignore[arg-type]
         failure=failure_message(job.failure),
         # A job that is only being validated has not been stored, so its columns have no defaults yet.
         attempt=job.attempt or 0,
+        restarts=job.restarts or 0,
+        next_attempt_time=to_timestamp(job.next_attempt_time),
         current_run_id=job.current_run_id or "",
         current_epoch=job.current_epoch or 0,
         progress=job.progress or 0.0,
@@ -136,6 +144,22 @@ def job_message(job: TrainingJob) -> training_pb2.TrainingJob:
 def failure_message(failure: dict[str, Any] | None) -> common_pb2.Failure | None:
     """A failure as clients see it."""
     return common_pb2.Failure(**failure) if failure else None
+
+
+def attempt_message(run: Run) -> training_pb2.Attempt:
+    """An attempt as clients see it."""
+    return training_pb2.Attempt(
+        attempt=run.attempt,
+        run_id=run.id,
+        trainer_address=run.trainer_address,
+        start_time=to_timestamp(run.create_time),
+        end_time=to_timestamp(run.end_time),
+        outcome=ATTEMPT_OUTCOMES.number(run.outcome),  # type: ignore[arg-type]
+        failure=failure_message(run.failure),
+        first_epoch=run.first_epoch,
+        checkpoint_id=run.checkpoint_id,
+        warm_start=run.warm_start,
+    )
 
 
 def metric_message(metric: Metric) -> event_pb2.MetricPoint:

@@ -11,7 +11,7 @@ import structlog
 from gateway.events.log import JobLog, JobTransaction
 from gateway.fleet import Fleet, Trainer
 from gateway.telemetry.service import TelemetryService
-from gateway.training.attempts import begin_attempt, end_attempt, run_spec
+from gateway.training.attempts import begin_attempt, end_attempt, repeat_attempt, withdraw_attempt
 from rpc.errors import DomainError
 from storage.database.datasets import DatasetRepository
 from storage.database.jobs import JobRepository
@@ -74,10 +74,10 @@ class Dispatcher:
         jobs = await self._log.database.read(lambda session: JobRepository(session).in_states(["PREPARING"]))
         for job in jobs:
             self._telemetry.expect(job.current_run_id, job.id)
-            spec, address = await self._log.transact(job.id, _present_run)
-            trainer = self._fleet.at(address)
-            if trainer is not None:
-                await self._start(trainer, spec)
+            repeated = await self._log.transact(job.id, repeat_attempt)
+            trainer = self._fleet.at(repeated[1]) if repeated is not None else None
+            if repeated is not None and trainer is not None:
+                await self._start(trainer, repeated[0])
 
     async def _dispatch_all(self) -> None:
         queued = await self._log.database.read(lambda session: JobRepository(session).in_states(["QUEUED"]))
@@ -139,12 +139,6 @@ def _begin(transaction: JobTransaction, address: str) -> run_pb2.RunSpec | None:
     return begin_attempt(transaction, address) if transaction.job.state == "QUEUED" else None
 
 
-def _present_run(transaction: JobTransaction) -> tuple[run_pb2.RunSpec, str]:
-    job = transaction.job
-    run = transaction.jobs.get_run(job.current_run_id)
-    return run_spec(transaction.session, job), run.trainer_address if run is not None else ""
-
-
 def _take_back(transaction: JobTransaction, spec: run_pb2.RunSpec, reason: str, failure: common_pb2.Failure) -> None:
     """What a refused start means: back to the queue when another try may do, else the end of the attempt."""
     job = transaction.job
@@ -153,7 +147,6 @@ def _take_back(transaction: JobTransaction, spec: run_pb2.RunSpec, reason: str, 
     if job.state == "STOPPING":
         end_attempt(transaction, spec.run_id, "STOPPED", None, end_kind="START_REFUSED")
     elif reason in TRANSIENT:
-        transaction.jobs.end_run(spec.run_id, "START_REFUSED")
-        transaction.change_state("QUEUED")
+        withdraw_attempt(transaction, spec.run_id, failure)
     else:
         end_attempt(transaction, spec.run_id, "FAILED", failure, end_kind="START_REFUSED")

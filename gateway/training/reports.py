@@ -1,4 +1,4 @@
-"""What is read of a job besides itself: metrics, log lines, checkpoints."""
+"""What is read of a job besides itself: attempts, metrics, log lines, checkpoints."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from sqlalchemy.orm import Session
 from gateway.access import Caller
 from gateway.training.service import JobService
 from storage.database.events import EventRepository
+from storage.database.jobs import JobRepository
 from storage.database.pages import Page, decode_page_token, encode_page_token
 from storage.database.projections import CheckpointRepository, MetricRepository
-from storage.database.tables import Checkpoint, Metric
+from storage.database.tables import Checkpoint, Metric, Run
 from visionmesh.v1 import event_pb2
 
 # Lines that are looked at for one page of those from a level on.
@@ -21,6 +22,12 @@ class JobReports:
 
     def __init__(self, jobs: JobService) -> None:
         self._jobs = jobs
+
+    async def attempts(self, caller: Caller, job_id: str, page_size: int, page_token: str) -> Page[Run]:
+        """Attempts, first to last."""
+        return await self._jobs.of_job(
+            caller, job_id, lambda session: JobRepository(session).list_runs(job_id, page_size, page_token)
+        )
 
     async def metrics(self, caller: Caller, job_id: str, page_size: int, page_token: str) -> Page[Metric]:
         """Metrics by epoch."""

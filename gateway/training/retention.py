@@ -42,16 +42,16 @@ def enforce(transaction: JobTransaction) -> None:
     if last is None:
         return  # nothing of the present training is there yet: what is there may still be needed
     resumable = last if last.resumable else checkpoints.last_resumable(job.id)
-    superseded = retained.lock_superseded(
+    discarded = retained.lock_discarded(
         last,
         [job.best_checkpoint_id, *([resumable.id] if resumable is not None else [])],
         every_n_epochs=job.retain_every_n_epochs,
         keep_last=job.retain_last,
     )
     # Looked up when they are locked: a start that takes from one of them locks it before it is queued.
-    in_use = JobRepository(session).taking(superseded, ACTIVE)
+    in_use = JobRepository(session).taking(discarded, ACTIVE)
     retained.hold(job.id, in_use)
-    gone = [checkpoint_id for checkpoint_id in superseded if checkpoint_id not in in_use]
+    gone = [checkpoint_id for checkpoint_id in discarded if checkpoint_id not in in_use]
     images = retained.delete(gone)
     transaction.discard(
         *(GarbageItem(PREFIX, keys.checkpoint_prefix(job.project_id, job.id, each)) for each in gone),
@@ -65,6 +65,6 @@ def leave_behind(session: Session, job: TrainingJob, source: Checkpoint | None) 
     Nobody who forgot to say `resume` loses three days of training to the first epoch of a new one.
     """
     checkpoints = CheckpointRepository(session)
-    counting = {checkpoint.id for checkpoint in checkpoints.up_to(source)} if source is not None else set()
+    counting = {checkpoint.id for checkpoint in checkpoints.way_to(source)} if source is not None else set()
     left = {job.best_checkpoint_id, job.last_checkpoint_id} - counting - {""}
     RetentionRepository(session).leave_behind(left, counting)

@@ -20,6 +20,7 @@ from gateway.idempotency import remember, replayed
 from gateway.telemetry.service import TelemetryService
 from gateway.training.dataset_use import check_dataset_use
 from gateway.training.ownership import owned
+from gateway.training.resume import resume_source
 from gateway.training.retention import Retention, leave_behind
 from gateway.training.states import check_start
 from gateway.training.warm_start import first_weights
@@ -28,8 +29,7 @@ from storage.database.datasets import DatasetRepository
 from storage.database.ids import new_id
 from storage.database.jobs import JobFilter, JobRepository
 from storage.database.pages import Page
-from storage.database.projections import CheckpointRepository
-from storage.database.tables import Checkpoint, Dataset, TrainingJob, now
+from storage.database.tables import Dataset, TrainingJob, now
 from visionmesh.errors import Violation
 from visionmesh.mesh.v1 import trainer_pb2
 
@@ -125,13 +125,15 @@ class JobService:
                 return job
             check_start(job.id, job.state)
             self._check_dataset(session, caller, job.dataset_id)
-            source = self._source(session, job, checkpoint_id) if resume else None
+            source = resume_source(session, job, checkpoint_id) if resume else None
             started_from = "" if resume or not checkpoint_id else first_weights(session, job, checkpoint_id).id
             leave_behind(session, job, source)
             transaction.change_state(
                 "QUEUED",
                 queue_time=now(),
                 end_time=None,
+                restarts=0,
+                started_after_attempt=job.attempt,
                 resume_checkpoint_id=source.id if source is not None else "",
                 start_checkpoint_id=started_from,
             )
@@ -246,26 +248,3 @@ class JobService:
         return violations
 
     @staticmethod
-    def _source(session: Session, job: TrainingJob, checkpoint_id: str) -> Checkpoint:
-        """The checkpoint to go on from. Raises CHECKPOINT_NOT_FOUND, NO_CHECKPOINT."""
-        checkpoints = CheckpointRepository(session)
-        if not checkpoint_id:
-            last = checkpoints.get(job.last_checkpoint_id) if job.last_checkpoint_id else None
-            found = last if last is not None and last.resumable else checkpoints.last_resumable(job.id)
-            if found is None:
-                raise DomainError(
-                    "NO_CHECKPOINT",
-                    f"Job {job.id} has no checkpoint to go on from; start it without `resume`.",
-                    metadata={"job_id": job.id},
-                )
-            return found
-        chosen = checkpoints.get(checkpoint_id)
-        if chosen is None or chosen.job_id != job.id:
-            raise DomainError(
-                "CHECKPOINT_NOT_FOUND",
-                f"Job {job.id} has no checkpoint {checkpoint_id!r}; ListCheckpoints shows those it has.",
-                metadata={"job_id": job.id, "checkpoint_id": checkpoint_id},
-            )
-        if not chosen.resumable:
-            raise invalid_request([Violation("checkpoint_id", "holds no training state, so it cannot be gone on from")])
-        return chosen

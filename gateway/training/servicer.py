@@ -17,6 +17,7 @@ from gateway.training.changes import JobChanges, mask_violations
 from gateway.training.checkpoint_downloads import CheckpointDownloads
 from gateway.training.checks import check_spec, check_update
 from gateway.training.converters import (
+    attempt_message,
     checkpoint_message,
     draft_job,
     image_message,
@@ -39,7 +40,10 @@ REQUEST_ID_LENGTH = 200
 
 
 class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
-    """Jobs, their events, metrics, logs and checkpoints. The watches answer with encoded bytes: see ``add_to``."""
+    """Jobs, their events, metrics, logs and checkpoints. The watches answer with encoded bytes: see ``add_to``.
+
+    ``no_progress_seconds`` is for jobs that do not say.
+    """
 
     def __init__(
         self,
@@ -49,7 +53,9 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
         validations: ValidationReports,
         downloads: CheckpointDownloads,
         watcher: Watcher,
+        no_progress_seconds: int,
     ) -> None:
+        self._no_progress_seconds = no_progress_seconds
         self._jobs = jobs
         self._changes = changes
         self._downloads = downloads
@@ -82,7 +88,7 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
         violations = check_spec(request.job) + _request_id_violations(request.request_id)
         job = await self._jobs.create(
             caller(),
-            draft_job(request.job, caller().user_id),
+            draft_job(request.job, caller().user_id, self._no_progress_seconds),
             request.job.advanced_config,
             violations,
             request=request,
@@ -184,6 +190,18 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
         with _page_token_errors():
             page = await self._reports.logs(caller(), request.job_id, request.minimum_level, size, request.page_token)
         return training_pb2.ListLogsResponse(lines=page.items, next_page_token=page.next_page_token)
+
+    async def ListAttempts(
+        self, request: training_pb2.ListAttemptsRequest, context: Any
+    ) -> training_pb2.ListAttemptsResponse:
+        size = page_size(request.page_size)
+        with _page_token_errors():
+            page = await self._reports.attempts(caller(), request.job_id, size, request.page_token)
+        return training_pb2.ListAttemptsResponse(
+            attempts=[attempt_message(run) for run in page.items],
+            next_page_token=page.next_page_token,
+            total_size=page.total_size,
+        )
 
     async def ListCheckpoints(
         self, request: training_pb2.ListCheckpointsRequest, context: Any

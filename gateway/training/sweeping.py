@@ -62,7 +62,7 @@ class Sweeper:
         return len(orphans)
 
     async def release(self) -> None:
-        """Let superseded checkpoints go that jobs took from which have ended."""
+        """Let held checkpoints go that jobs took from which have ended."""
         for job_id in await self._log.database.read(lambda session: RetentionRepository(session).held_jobs()):
             try:
                 await self._log.transact(job_id, enforce)

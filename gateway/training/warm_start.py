@@ -23,12 +23,13 @@ def first_weights(session: Session, job: TrainingJob, checkpoint_id: str) -> Che
     # It stays for as long as the start takes: the other job may be deleted now, or record a better one.
     if not CheckpointRepository(session).lock(checkpoint_id):
         raise checkpoint_not_found(checkpoint_id)
-    if violations := [Violation("checkpoint_id", text) for text in _misfits(job, found.job)]:
+    if violations := [Violation("checkpoint_id", text) for text in misfits(job, found.job)]:
         raise invalid_request(violations)
     return found.checkpoint
 
 
-def _misfits(job: TrainingJob, source: TrainingJob) -> Iterator[str]:
+def misfits(job: TrainingJob, source: TrainingJob) -> Iterator[str]:
+    """Why ``job`` cannot begin with weights of ``source``."""
     for what, theirs, ours in (
         ("framework", source.framework, job.framework),
         ("task", source.task_type, job.task_type),

@@ -91,8 +91,10 @@ class JobRepository:
         return [*self._session.scalars(query.order_by(TrainingJob.create_time, TrainingJob.id))]
 
     def queued(self, framework: str) -> builtins.list[TrainingJob]:
-        """The queue of a framework: higher priority first, then who waits longest."""
-        query = select(TrainingJob).where(TrainingJob.framework == framework, TrainingJob.state == "QUEUED")
+        """The queue of a framework: higher priority first, then who waits longest. Restarts whose time has not come are
+        not in it."""
+        due = or_(TrainingJob.next_attempt_time.is_(None), TrainingJob.next_attempt_time <= now())
+        query = select(TrainingJob).where(TrainingJob.framework == framework, TrainingJob.state == "QUEUED", due)
         order = TrainingJob.priority.desc(), TrainingJob.queue_time, TrainingJob.id
         return [*self._session.scalars(query.order_by(*order))]
 
@@ -161,9 +163,20 @@ class JobRepository:
         query = select(Run).where(Run.job_id == job_id).order_by(Run.attempt, Run.create_time, Run.id)
         return [*self._session.scalars(query)]
 
-    def end_run(self, run_id: str, end_kind: str) -> bool:
+    def list_runs(self, job_id: str, page_size: int, page_token: str) -> Page[Run]:
+        """A page of the attempts of a job, first to last. Raises InvalidPageToken."""
+        return fetch_page(
+            self._session,
+            select(Run).where(Run.job_id == job_id),
+            order=(Run.attempt, Run.create_time, Run.id),
+            page_size=page_size,
+            page_token=page_token,
+            scope=("runs", job_id),
+        )
+
+    def end_run(self, run_id: str, end_kind: str, outcome: str = "", failure: dict[str, Any] | None = None) -> bool:
         """Records how the run ended; False when it had ended before (the first end counts) or is not there."""
-        changes = {"end_kind": end_kind, "end_time": now()}
+        changes = {"end_kind": end_kind, "outcome": outcome, "failure": failure, "end_time": now()}
         return update_one(self._session, Run, Run.id == run_id, Run.end_kind == "", changes=changes) is not None
 
     def touch(self, run_id: str, time: datetime) -> bool:

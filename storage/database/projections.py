@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from storage.database.pages import Page, encode_page_token, fetch_page
 from storage.database.statements import insert_new, upsert, upsert_all
-from storage.database.tables import Checkpoint, Metric, ValidationResult
+from storage.database.tables import Checkpoint, Metric, Run, ValidationResult
+
+# The newest first, by attempts before times: clocks of several machines, or one that is set, would tell otherwise.
+_LAST_ATTEMPT_FIRST = func.coalesce(Run.attempt, 0).desc()
+_LAST_WRITTEN_FIRST = (Checkpoint.create_time.desc(), Checkpoint.id.desc())
 
 
 class MetricRepository:
@@ -52,8 +56,14 @@ class CheckpointRepository:
         self._session = session
 
     def put(self, checkpoint: Checkpoint) -> bool:
-        """Stores a checkpoint; False, and nothing changes, when one of its id is there."""
-        return insert_new(self._session, checkpoint) is not None
+        """Stores a checkpoint; False, and nothing changes, when one of its id is there.
+
+        Others of its epoch are superseded by it: they stay, and are not listed any more.
+        """
+        new = insert_new(self._session, checkpoint)
+        if new is not None:
+            self._supersede_others(new)
+        return new is not None
 
     def get(self, checkpoint_id: str) -> Checkpoint | None:
         """The checkpoint of that id."""
@@ -65,10 +75,10 @@ class CheckpointRepository:
         return self._session.scalar(query) is not None
 
     def list(self, job_id: str, page_size: int, page_token: str) -> Page[Checkpoint]:
-        """The checkpoints of a job by epoch, the newest last. Raises InvalidPageToken."""
+        """The checkpoints of a job by epoch, of each the one that counts. Raises InvalidPageToken."""
         return fetch_page(
             self._session,
-            select(Checkpoint).where(Checkpoint.job_id == job_id),
+            select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.superseded.is_(False)),
             order=(Checkpoint.epoch, Checkpoint.create_time, Checkpoint.id),
             page_size=page_size,
             page_token=page_token,
@@ -78,27 +88,44 @@ class CheckpointRepository:
     def of_epoch(self, job_id: str, epoch: int) -> Checkpoint | None:
         """The checkpoint of an epoch; the newest one when the epoch was trained more than once."""
         query = select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.epoch == epoch)
-        return self._session.scalar(query.order_by(Checkpoint.create_time.desc(), Checkpoint.id.desc()).limit(1))
+        query = query.outerjoin(Run, Run.id == Checkpoint.run_id)
+        order = Checkpoint.superseded, _LAST_ATTEMPT_FIRST, *_LAST_WRITTEN_FIRST
+        return self._session.scalar(query.order_by(*order).limit(1))
 
-    def up_to(self, checkpoint: Checkpoint) -> builtins.list[Checkpoint]:
-        """The way to ``checkpoint``: of each epoch up to its own, the newest one that is not younger than it."""
-        query = select(Checkpoint).where(
-            Checkpoint.job_id == checkpoint.job_id,
-            Checkpoint.epoch <= checkpoint.epoch,
-            Checkpoint.create_time <= checkpoint.create_time,
-        )
-        by_epoch = {row.epoch: row for row in self._session.scalars(query.order_by(Checkpoint.create_time))}
-        return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+    def way_to(self, checkpoint: Checkpoint) -> builtins.list[Checkpoint]:
+        """The way to ``checkpoint``, by epoch: those of its run up to it, of the run which that went on from up to its
+        first epoch, and so on."""
+        way: list[Checkpoint] = []
+        run_id, last_epoch = checkpoint.run_id, checkpoint.epoch
+        while run_id:
+            query = select(Checkpoint).where(
+                Checkpoint.job_id == checkpoint.job_id, Checkpoint.run_id == run_id, Checkpoint.epoch <= last_epoch
+            )
+            way = [*self._session.scalars(query.order_by(Checkpoint.epoch)), *way]
+            run = self._session.get(Run, run_id)
+            run_id, last_epoch = (run.source_run_id, run.first_epoch - 1) if run is not None else ("", 0)
+        return way
+
+    def go_back_to(self, way: Sequence[Checkpoint]) -> None:
+        """Makes those of ``way`` count again that were superseded, in place of others of their epochs."""
+        for checkpoint in [checkpoint for checkpoint in way if checkpoint.superseded]:
+            checkpoint.superseded = False
+            self._session.flush()
+            self._supersede_others(checkpoint)
 
     def images_of_epoch(self, job_id: str, epoch: int) -> dict[str, Any] | None:
         """Where the validation images of an epoch's newest checkpoint lie; None when they are not kept."""
         newest = self.of_epoch(job_id, epoch)
         return newest.validation_images if newest is not None else None
 
-    def last_resumable(self, job_id: str) -> Checkpoint | None:
-        """The newest checkpoint that training can go on from."""
-        query = select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.resumable)
-        return self._session.scalar(query.order_by(Checkpoint.create_time.desc(), Checkpoint.epoch.desc()).limit(1))
+    def last_resumable(self, job_id: str, after_attempt: int = 0, without: Collection[str] = ()) -> Checkpoint | None:
+        """The newest checkpoint that training can go on from, of attempts after ``after_attempt``, and none of the ids
+        ``without``."""
+        query = select(Checkpoint).outerjoin(Run, Run.id == Checkpoint.run_id)
+        query = query.where(Checkpoint.job_id == job_id, Checkpoint.resumable, Checkpoint.id.not_in(without))
+        query = query.where(func.coalesce(Run.attempt, 1) > after_attempt)
+        order = _LAST_ATTEMPT_FIRST, Checkpoint.epoch.desc(), *_LAST_WRITTEN_FIRST
+        return self._session.scalar(query.order_by(*order).limit(1))
 
     def keep_validation_images(self, job_id: str, checkpoint_ids: Sequence[str]) -> builtins.list[str]:
         """Forgets the validation images of the job's other checkpoints; returns where those lay."""
@@ -121,6 +148,15 @@ class CheckpointRepository:
             update(Checkpoint).where(Checkpoint.job_id == job_id).values(is_best=Checkpoint.id == checkpoint_id)
         )
         return True
+
+    def unmark_best(self, job_id: str) -> None:
+        """None of the job's checkpoints is its best any more."""
+        self._session.execute(update(Checkpoint).where(Checkpoint.job_id == job_id).values(is_best=False))
+
+    def _supersede_others(self, checkpoint: Checkpoint) -> None:
+        of_epoch = Checkpoint.job_id == checkpoint.job_id, Checkpoint.epoch == checkpoint.epoch
+        others = (*of_epoch, Checkpoint.id != checkpoint.id, Checkpoint.superseded.is_(False))
+        self._session.execute(update(Checkpoint).where(*others).values(superseded=True))
 
 
 class ValidationRepository:

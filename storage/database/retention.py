@@ -19,7 +19,7 @@ class RetentionRepository:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def lock_superseded(
+    def lock_discarded(
         self, last: Checkpoint, kept_ids: Collection[str], *, every_n_epochs: int, keep_last: int
     ) -> list[str]:
         """The checkpoints of the job of ``last`` that are not kept, locked until the transaction ends.
@@ -29,14 +29,15 @@ class RetentionRepository:
         after that of ``last``, which an earlier attempt told.
         """
         job_id, epoch = last.job_id, last.epoch
-        before = Checkpoint.job_id == job_id, Checkpoint.epoch < epoch
+        before = Checkpoint.job_id == job_id, Checkpoint.epoch < epoch, Checkpoint.superseded.is_(False)
         newest = select(Checkpoint.id).where(*before).order_by(Checkpoint.epoch.desc(), Checkpoint.create_time.desc())
         kept = {last.id, *kept_ids, *self._session.scalars(newest.limit(keep_last - 1))}
         query = select(Checkpoint.id).where(
             Checkpoint.job_id == job_id, Checkpoint.left_behind.is_(False), Checkpoint.id.not_in(kept)
         )
         if every_n_epochs:
-            query = query.where(or_(Checkpoint.epoch >= epoch, Checkpoint.epoch % every_n_epochs != 0))
+            counts_no_more = or_(Checkpoint.epoch >= epoch, Checkpoint.superseded)
+            query = query.where(or_(counts_no_more, Checkpoint.epoch % every_n_epochs != 0))
         # Always in the same order: two transactions that lock some of the same do not wait for each other for ever.
         return [*self._session.scalars(query.order_by(Checkpoint.id).with_for_update())]
 
@@ -46,15 +47,15 @@ class RetentionRepository:
         return [*self._session.scalars(query.order_by(Checkpoint.id).with_for_update())]
 
     def hold(self, job_id: str, checkpoint_ids: Collection[str]) -> None:
-        """Marks these, and no others of the job, as superseded and in use."""
+        """Marks these, and no others of the job, as held."""
         here = Checkpoint.id.in_(checkpoint_ids)
-        wrong = or_(and_(here, Checkpoint.superseded.is_(False)), and_(~here, Checkpoint.superseded.is_(True)))
-        statement = update(Checkpoint).where(Checkpoint.job_id == job_id, wrong).values(superseded=here)
+        wrong = or_(and_(here, Checkpoint.held.is_(False)), and_(~here, Checkpoint.held.is_(True)))
+        statement = update(Checkpoint).where(Checkpoint.job_id == job_id, wrong).values(held=here)
         self._session.execute(statement, execution_options=_UNSEEN)
 
     def held_jobs(self) -> list[str]:
-        """The jobs that have superseded checkpoints in use."""
-        query = select(Checkpoint.job_id).where(Checkpoint.superseded.is_(True)).distinct()
+        """The jobs that have held checkpoints."""
+        query = select(Checkpoint.job_id).where(Checkpoint.held.is_(True)).distinct()
         return [*self._session.scalars(query.order_by(Checkpoint.job_id))]
 
     def delete(self, checkpoint_ids: Sequence[str]) -> list[str]:

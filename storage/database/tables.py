@@ -198,11 +198,15 @@ class TrainingJob(Base):
     # Checkpoints kept beside the best and the last one: of every n-th epoch (0: none), and so many of the newest.
     retain_every_n_epochs: Mapped[int] = mapped_column(default=0)
     retain_last: Mapped[int] = mapped_column(default=1)
+    no_progress_seconds: Mapped[int] = mapped_column(default=0)  # 0: an attempt may take its time
     primary_metric: Mapped[str] = mapped_column(String(100))
     primary_metric_mode: Mapped[str] = mapped_column(String(10))
     state: Mapped[str] = mapped_column(String(20), index=True)
     failure: Mapped[dict[str, Any] | None] = mapped_column(default=None)
     attempt: Mapped[int] = mapped_column(default=0)
+    started_after_attempt: Mapped[int] = mapped_column(default=0)  # the last attempt before a caller's last start
+    restarts: Mapped[int] = mapped_column(default=0)  # since a caller's last start
+    next_attempt_time: Mapped[datetime | None] = mapped_column(default=None)  # not before it, while QUEUED
     current_run_id: Mapped[str] = mapped_column(String(40), default="")
     # What the last start goes on from, or takes its first weights from: one of them at most.
     resume_checkpoint_id: Mapped[str] = mapped_column(String(40), default="")
@@ -224,14 +228,24 @@ class TrainingJob(Base):
 
 
 class Run(Base):
-    """One attempt of a job. ``end_kind`` is empty while it goes on."""
+    """One attempt of a job. ``end_kind`` is empty while it goes on, and so are ``outcome`` and ``failure``.
+
+    ``checkpoint_id`` is what it goes on from, or takes its first weights from when ``warm_start``; it goes on with the
+    training of ``source_run_id``, whose epochs before ``first_epoch`` are its own too.
+    """
 
     __tablename__ = "runs"
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("training_jobs.id", ondelete="CASCADE"), index=True)
     attempt: Mapped[int]
     trainer_address: Mapped[str] = mapped_column(String(300), default="")
+    checkpoint_id: Mapped[str] = mapped_column(String(40), default="")
+    warm_start: Mapped[bool] = mapped_column(default=False)
+    source_run_id: Mapped[str] = mapped_column(String(40), default="")
+    first_epoch: Mapped[int] = mapped_column(default=1)
     end_kind: Mapped[str] = mapped_column(String(40), default="")
+    outcome: Mapped[str] = mapped_column(String(20), default="")
+    failure: Mapped[dict[str, Any] | None] = mapped_column(default=None)
     create_time: Mapped[datetime] = mapped_column(default=now)
     end_time: Mapped[datetime | None] = mapped_column(default=None)
 
@@ -290,8 +304,10 @@ class Checkpoint(Base):
     digest: Mapped[str] = mapped_column(String(64))
     is_best: Mapped[bool] = mapped_column(default=False)
     resumable: Mapped[bool] = mapped_column(default=False)
-    # No longer kept, but a job that has not ended takes from it: it goes when that one has.
+    # Its epoch was told again: it is listed no more.
     superseded: Mapped[bool] = mapped_column(default=False)
+    # No longer kept, but a job that has not ended takes from it: it goes when that one has.
+    held: Mapped[bool] = mapped_column(default=False)
     # Best or last of what was trained before a caller started again from elsewhere: stays as long as its job.
     left_behind: Mapped[bool] = mapped_column(default=False)
     # storage_path, size_bytes, sha256; None when there are none or they are no longer kept.

@@ -21,6 +21,8 @@ from visionmesh.v1 import (
     training_service_pb2_grpc,
 )
 
+KILLED = common_pb2.Failure(reason="TRAINING_PROCESS_KILLED", message="The training process was ended by SIGKILL.")
+
 WatchRequest: TypeAlias = (
     training_pb2.WatchJobRequest | training_pb2.WatchMetricsRequest | training_pb2.WatchLogsRequest
 )
@@ -30,7 +32,7 @@ WatchRequest: TypeAlias = (
 class Training(training_service_pb2_grpc.TrainingServiceServicer):
     """Keeps jobs and their events. A watch tells what is there and ends with the job; ``break_every`` breaks each
     connection after so many events, ``hang`` lets watches wait for more, ``get_job_breaks`` so many times an ended job
-    cannot be had. Watches from before ``oldest`` are refused."""
+    cannot be had. Watches from before ``oldest`` are refused; with ``restarts`` a job is killed and goes on."""
 
     jobs: dict[str, training_pb2.TrainingJob] = field(default_factory=dict)
     events: dict[str, list[event_pb2.JobEvent]] = field(default_factory=dict)
@@ -48,6 +50,7 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
     downloads: list[training_pb2.DownloadCheckpointRequest] = field(default_factory=list)
     breaks: list[int] = field(default_factory=list)  # bytes after which a download breaks, each once
     tamper: bool = False
+    restarts: bool = False
 
     def _find(self, job_id: str, context: grpc.ServicerContext) -> training_pb2.TrainingJob:
         authenticate(context)
@@ -95,7 +98,7 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
             )
         self.starts.append(request)
         job.state = job_state_pb2.JOB_STATE_QUEUED
-        self.events[job.id] = list(story(job.id, job.epochs, self.outcome))
+        self.events[job.id] = list(story(job.id, job.epochs, self.outcome, restarts=self.restarts))
         return training_pb2.StartJobResponse(job=job)
 
     def StopJob(
@@ -136,6 +139,7 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         if self.outcome == job_state_pb2.JOB_STATE_FAILED:
             job.failure.CopyFrom(common_pb2.Failure(reason="TRAINING_DIVERGED", message="The loss became NaN."))
         job.best_metric = 0.975
+        job.attempt, job.restarts, job.max_restarts = (2, 1, 2) if self.restarts else (1, 0, 2)
 
     def WatchJob(
         self, request: training_pb2.WatchJobRequest, context: grpc.ServicerContext
@@ -208,6 +212,27 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         if end < len(self.checkpoint):
             refuse(context, code_pb2.UNAVAILABLE, "SHUTTING_DOWN", "The server is draining.")
 
+    def ListAttempts(
+        self, request: training_pb2.ListAttemptsRequest, context: grpc.ServicerContext
+    ) -> training_pb2.ListAttemptsResponse:
+        """One attempt on each page."""
+        job = self._find(request.job_id, context)
+        first = training_pb2.Attempt(
+            attempt=1,
+            trainer_address="127.0.0.1:7",
+            first_epoch=1,
+            outcome=event_pb2.ATTEMPT_OUTCOME_FAILED,
+            failure=KILLED,
+        )
+        second = training_pb2.Attempt(attempt=2, trainer_address="127.0.0.1:8", first_epoch=2)
+        every = [first, second][: job.attempt]
+        place = int(request.page_token or 0)
+        return training_pb2.ListAttemptsResponse(
+            attempts=every[place : place + 1],
+            next_page_token=str(place + 1) if place + 1 < len(every) else "",
+            total_size=len(every),
+        )
+
     def ListCheckpoints(
         self, request: training_pb2.ListCheckpointsRequest, context: grpc.ServicerContext
     ) -> training_pb2.ListCheckpointsResponse:
@@ -269,8 +294,13 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         )
 
 
-def story(job_id: str, epochs: int, outcome: job_state_pb2.JobState) -> Iterator[event_pb2.JobEvent]:
-    """The events of a small job, from QUEUED to its end, numbered from 1."""
+def story(
+    job_id: str, epochs: int, outcome: job_state_pb2.JobState, *, restarts: bool = False
+) -> Iterator[event_pb2.JobEvent]:
+    """The events of a small job, from QUEUED to its end, numbered from 1.
+
+    With ``restarts`` it is killed after its first epoch, and goes on.
+    """
     payloads: list[event_pb2.JobEvent] = [
         _state(job_state_pb2.JOB_STATE_PREPARING),
         event_pb2.JobEvent(preparation=event_pb2.Preparation(message="fetching the dataset", done=1, total=2)),
@@ -279,6 +309,8 @@ def story(job_id: str, epochs: int, outcome: job_state_pb2.JobState) -> Iterator
         event_pb2.JobEvent(training_start=event_pb2.TrainingStart(device="cpu", total_epochs=epochs, start_epoch=1)),
     ]
     for epoch in range(1, epochs + 1):
+        if restarts and epoch == 2:
+            payloads += _restart()
         payloads.append(event_pb2.JobEvent(progress=event_pb2.TrainingProgress(epoch=epoch, step=5, steps=10)))
         metric = event_pb2.MetricPoint(epoch=epoch, loss=1 / epoch, accuracy=0.9, learning_rate=0.004)
         metric.extra_metrics["val_loss"] = 0.5
@@ -291,6 +323,19 @@ def story(job_id: str, epochs: int, outcome: job_state_pb2.JobState) -> Iterator
         if event.HasField("log"):
             event.log.sequence = sequence
         yield event
+
+
+def _restart() -> list[event_pb2.JobEvent]:
+    end = event_pb2.AttemptEnd(attempt=1, outcome=event_pb2.ATTEMPT_OUTCOME_FAILED, failure=KILLED, restarts_left=1)
+    end.next_attempt_time.FromSeconds(1_800_000_000)
+    return [
+        event_pb2.JobEvent(attempt_end=end),
+        _state(job_state_pb2.JOB_STATE_QUEUED),
+        _state(job_state_pb2.JOB_STATE_PREPARING),
+        event_pb2.JobEvent(attempt_start=event_pb2.AttemptStart(attempt=2, checkpoint_id="c1")),
+        event_pb2.JobEvent(roll_back=event_pb2.RollBack(to_epoch=1)),
+        _state(job_state_pb2.JOB_STATE_RUNNING),
+    ]
 
 
 def _state(state: job_state_pb2.JobState) -> event_pb2.JobEvent:

@@ -229,6 +229,37 @@ def test_watch_of_a_failed_job_exits_with_1(visionmesh: Command, stand_in: Stand
     assert "3/3" in again.out
 
 
+def test_a_restarted_job_tells_its_attempts(visionmesh: Command, stand_in: StandIn) -> None:
+    stand_in.training.restarts = True
+    watched = visionmesh(*CREATE, "--max-restarts", "2", "--no-progress-seconds", "60", "--watch")
+    assert watched.code == 0, watched.err
+    told = [line for line in watched.out.splitlines() if "attempt" in line or "restart" in line]
+    assert told[0] == "attempt 1 failed: TRAINING_PROCESS_KILLED: The training process was ended by SIGKILL."
+    assert told[1].startswith("restart at 2027-01-15") and told[1].endswith("1 left after it")
+    assert told[2] == "attempt 2"
+    assert watched.out.splitlines()[-1].endswith("restarts 1 of 2")
+    spec = stand_in.training.specs[0]
+    assert (spec.max_restarts, spec.no_progress_seconds) == (2, 60)
+    # Whoever comes later is told as well.
+    later = visionmesh("jobs", "watch", "j1").out
+    assert told[0] in later and "restarts: 1 of 2" in later
+    shown = visionmesh("jobs", "show", "j1").out
+    assert "1 of 2" in shown and "attempt 1 failed: TRAINING_PROCESS_KILLED" in shown
+    table = visionmesh("jobs", "attempts", "j1").out
+    assert "127.0.0.1:7" in table and "127.0.0.1:8" in table and "TRAINING_PROCESS_KILLED" in table
+    listed = visionmesh("jobs", "attempts", "j1", "--json").document["attempts"]
+    assert [(item["attempt"], item["first_epoch"]) for item in listed] == [(1, 1), (2, 2)]
+
+
+def test_restarts_that_are_not_given_are_left_to_the_server(visionmesh: Command, stand_in: StandIn) -> None:
+    visionmesh(*CREATE)
+    visionmesh(*CREATE, "--max-restarts", "0")
+    unset, none = stand_in.training.specs
+    assert not unset.HasField("max_restarts") and not unset.HasField("no_progress_seconds")
+    assert none.HasField("max_restarts") and none.max_restarts == 0
+    assert "last failed attempt" not in visionmesh("jobs", "show", "j1").out
+
+
 def test_job_is_listed_shown_and_measured(visionmesh: Command) -> None:
     visionmesh(*CREATE, "--watch", "--set", "optimizer.type=sgd")
     assert "timm/resnet18" in visionmesh("jobs", "list").out

@@ -10,6 +10,7 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from gateway.settings import GatewaySettings
+from gateway.training.restarts import MENDED_BY_A_RESTART, NOT_MENDED_BY_A_RESTART
 from rpc.errors import CODES
 from tests.docs.shell import ROOT
 from trainer.settings import TrainerSettings
@@ -47,6 +48,16 @@ def test_every_reason_stands_in_the_page_with_its_code() -> None:
     assert {row[0].strip("`"): row[1] for row in told if len(row) == 4} == {
         reason: code.name for reason, code in CODES.items()
     }
+
+
+def test_every_reason_of_a_failed_attempt_stands_in_the_page_of_restarts() -> None:
+    told = [(row[0].strip("`"), row[1], row[2]) for row in rows("docs/restarts.md", "Which failures")]
+    assert told == [(reason, "yes", why) for reason, why in MENDED_BY_A_RESTART.items()] + [
+        (reason, "no", why) for reason, why in NOT_MENDED_BY_A_RESTART.items()
+    ]
+    # What stands in failures alone is decided about, but for those of datasets and of runs that no job has any more.
+    assert REASONS - set(CODES) - {"IMPORT_FAILED", "SUPERSEDED"} <= {reason for reason, _, _ in told}
+    assert {reason for reason, _, _ in told} <= REASONS
 
 
 def test_reasons_without_a_code_are_those_of_failures() -> None:

@@ -25,7 +25,6 @@ from visionmesh.v1 import event_pb2, job_state_pb2, training_pb2
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 COMPLETED = job_state_pb2.JOB_STATE_COMPLETED
-STOPPED = job_state_pb2.JOB_STATE_STOPPED
 SERVICE = "visionmesh.v1.TrainingService"
 # An epoch takes about a tenth of a second: enough of them for a training to outlive a gateway.
 EPOCHS = 60
@@ -130,9 +129,10 @@ def test_a_gateway_that_is_asked_to_end_says_so_and_the_training_goes_on(
         assert [metric.epoch for metric in client.metrics(job.id)] == list(range(1, EPOCHS + 1))
 
 
-def test_a_mesh_that_is_stopped_leaves_no_process_and_the_training_is_taken_up_later(
-    own_mesh: EmbeddedMesh, folder: Path
+def test_a_mesh_that_is_stopped_leaves_no_process_and_the_training_goes_on_with_the_next(
+    own_mesh: EmbeddedMesh, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("VISIONMESH_RESTART_DELAY_SECONDS", "0.5")
     with serving(own_mesh) as client:
         job = train(client, folder, epochs=EPOCHS)
         running = processes(own_mesh)
@@ -143,14 +143,14 @@ def test_a_mesh_that_is_stopped_leaves_no_process_and_the_training_is_taken_up_l
 
     again = EmbeddedMesh(own_mesh.folder.root, 0)
     with serving(again) as client:
-        stopped = client.get_job(job.id)
-        assert (stopped.state, stopped.failure.reason) == (STOPPED, "")
-        assert stopped.last_checkpoint_id and 1 <= stopped.current_epoch < EPOCHS
-        before = list(client.metrics(job.id))
-        client.start_job(job.id, resume=True)
-        list(client.watch_job(job.id))
-        assert client.get_job(job.id).state == COMPLETED
-        metrics = list(client.metrics(job.id))
-        assert [metric.epoch for metric in metrics] == list(range(1, EPOCHS + 1))
-        assert metrics[: len(before)] == before
+        # Nobody has to start it.
+        events = list(client.watch_job(job.id))
+        done = client.get_job(job.id)
+        assert (done.state, done.restarts) == (COMPLETED, 1)
+        stopped, *_, last = client.attempts(job.id)
+        assert (stopped.outcome, stopped.failure.reason) == (event_pb2.ATTEMPT_OUTCOME_STOPPED, "SHUTTING_DOWN")
+        assert last.checkpoint_id and 1 < last.first_epoch <= EPOCHS
+        # No epoch was trained twice.
+        assert [event.metric.epoch for event in events if event.HasField("metric")] == list(range(1, EPOCHS + 1))
+        assert [metric.epoch for metric in client.metrics(job.id)] == list(range(1, EPOCHS + 1))
         assert client.predict(digits.png(0), job_id=job.id).classifications

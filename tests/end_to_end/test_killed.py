@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.end_to_end import digits
@@ -27,8 +28,10 @@ def own_mesh(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Embe
 
 @pytest.fixture(scope="module")
 def own_client(own_mesh: EmbeddedMesh) -> Iterator[Client]:
-    with serving(own_mesh) as client:
-        yield client
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VISIONMESH_RESTART_DELAY_SECONDS", "0.5")
+        with serving(own_mesh) as client:
+            yield client
 
 
 @pytest.fixture(scope="module")
@@ -111,44 +114,64 @@ def test_a_killed_gateway_loses_nothing_and_the_training_goes_on(
     check_whole(own_client, job.id, events, epochs)
 
 
-def test_a_killed_training_process_fails_the_job_which_can_be_resumed(
-    own_mesh: EmbeddedMesh, own_client: Client, job: training_pb2.TrainingJob
+def measured(client: Client, job_id: str) -> list[dict[str, float]]:
+    """The metrics of each epoch, but for how long it took."""
+    found = []
+    for metric in client.metrics(job_id):
+        values = {"epoch": metric.epoch, "step": metric.step, "loss": metric.loss, "accuracy": metric.accuracy}
+        found.append({**metric.extra_metrics, **values, "learning_rate": metric.learning_rate})
+        del found[-1]["samples_per_second"]
+    return found
+
+
+def test_a_killed_training_restarts_by_itself_and_ends_as_one_that_was_not(
+    own_mesh: EmbeddedMesh, own_client: Client, own_dataset: dataset_pb2.Dataset
 ) -> None:
+    until(lambda: of_runs(own_mesh, AGENT) == [] and set(own_mesh.pids()) == {"gateway", *TRAINERS})
+    spec = digits.spec(own_dataset.id, epochs=4, batch_size=12)
+    undisturbed, job = own_client.create_job(spec), own_client.create_job(spec)
+    own_client.start_job(undisturbed.id)
+    list(own_client.watch_job(undisturbed.id))
+    own_client.start_job(job.id)
     watching = Watching(own_client, job.id)
+    # In its second epoch.
+    next(own_client.watch_job(job.id, kinds=[event_pb2.EVENT_KIND_CHECKPOINT]))
     kill_run(own_mesh, TRAINING)
-    watching.to_the_end()
-    failed = own_client.get_job(job.id)
-    assert failed.state == FAILED
-    assert failed.failure.reason == "TRAINING_PROCESS_KILLED"
-    assert failed.failure.metadata["exit_signal"] == "SIGKILL"
-    until(lambda: of_runs(own_mesh, AGENT) == [])
-    [*_, last] = own_client.checkpoints(job.id)
-    assert last.resumable and last.id == failed.last_checkpoint_id
-
-    own_client.start_job(job.id, resume=True)
-    events = list(own_client.watch_job(job.id))
+    events = watching.to_the_end()
     done = own_client.get_job(job.id)
-    assert (done.state, done.attempt, done.failure.reason) == (COMPLETED, 2, "")
-    # The log keeps both tellings, the projection the last.
-    assert [metric.epoch for metric in own_client.metrics(job.id)] == list(range(1, EPOCHS + 1))
+    assert (done.state, done.attempt, done.restarts, done.failure.reason) == (COMPLETED, 2, 1, "")
+    assert measured(own_client, job.id) == measured(own_client, undisturbed.id)
+    assert done.best_metric == own_client.get_job(undisturbed.id).best_metric
+
+    first, second = own_client.attempts(job.id)
+    assert (first.failure.reason, first.failure.metadata["exit_signal"]) == ("TRAINING_PROCESS_KILLED", "SIGKILL")
+    assert "out of memory" in first.failure.message
+    assert (second.first_epoch, second.outcome) == (2, event_pb2.ATTEMPT_OUTCOME_COMPLETED)
+    resumed = next(item for item in own_client.checkpoints(job.id) if item.epoch == 1)
+    assert (second.checkpoint_id, resumed.run_id, resumed.resumable) == (resumed.id, first.run_id, True)
+    # Whoever watched saw all of it, once and in order, and the job never seemed to have ended.
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
-    assert events[0].sequence == 1 and any(event.HasField("attempt_end") for event in events)
+    states = [event.state_change.to_state for event in events if event.HasField("state_change")]
+    assert FAILED not in states and states[-1] == COMPLETED
+    assert sum(event.HasField("roll_back") for event in events) == 1
+    assert [item.epoch for item in own_client.checkpoints(job.id)] == [1, 2, 3, 4]
 
 
-def test_a_killed_agent_is_taken_over_and_the_job_does_not_stay_running(
+def test_a_killed_agent_is_taken_over_and_the_job_goes_on(
     own_mesh: EmbeddedMesh, own_client: Client, job: training_pb2.TrainingJob
 ) -> None:
     watching = Watching(own_client, job.id)
+    [training] = of_runs(own_mesh, TRAINING)
     kill_run(own_mesh, AGENT)
     watching.to_the_end()
-    failed = own_client.get_job(job.id)
-    assert failed.state == FAILED and failed.failure.reason
-    # Nothing runs any more: the training ended with its agent.
-    until(lambda: of_runs(own_mesh, TRAINING) == [] and of_runs(own_mesh, AGENT) == [])
-    own_client.start_job(job.id, resume=True)
-    list(own_client.watch_job(job.id))
-    assert own_client.get_job(job.id).state == COMPLETED
+    done = own_client.get_job(job.id)
+    assert (done.state, done.restarts) == (COMPLETED, 1)
+    lost, _ = own_client.attempts(job.id)
+    assert lost.failure.reason == "TRAINING_PROCESS_KILLED" and "agent died" in lost.failure.message
     assert [metric.epoch for metric in own_client.metrics(job.id)] == list(range(1, EPOCHS + 1))
+    # Nothing runs any more, and the first training ended with its agent.
+    until(lambda: of_runs(own_mesh, TRAINING) == [] and of_runs(own_mesh, AGENT) == [])
+    assert not psutil.pid_exists(training)
 
 
 def test_a_killed_trainer_server_is_not_missed_by_its_training(

@@ -83,8 +83,8 @@ class Script:
     def resources(self, **use: Any) -> run_pb2.RunEvent:
         return self.event(AGENT, resource_use=event_pb2.ResourceUse(**use))
 
-    def end(self, outcome: str = "COMPLETED", reason: str = "") -> run_pb2.RunEvent:
-        failure = common_pb2.Failure(reason=reason, message=f"it was {reason}") if reason else None
+    def end(self, outcome: str = "COMPLETED", reason: str = "", **metadata: str) -> run_pb2.RunEvent:
+        failure = common_pb2.Failure(reason=reason, message=f"it was {reason}", metadata=metadata) if reason else None
         return self.event(AGENT, end=run_pb2.RunEnd(outcome=f"ATTEMPT_OUTCOME_{outcome}", failure=failure))
 
 

@@ -103,6 +103,10 @@ class JobClient:
         request = training_pb2.ListLogsRequest(job_id=job_id, **fields)
         return await self.stub.ListLogs(request, metadata=self.metadata, timeout=PATIENCE_SECONDS)
 
+    async def attempts(self, job_id: str, **fields: Any) -> training_pb2.ListAttemptsResponse:
+        request = training_pb2.ListAttemptsRequest(job_id=job_id, **fields)
+        return await self.stub.ListAttempts(request, metadata=self.metadata, timeout=PATIENCE_SECONDS)
+
     async def checkpoints(self, job_id: str, **fields: Any) -> training_pb2.ListCheckpointsResponse:
         request = training_pb2.ListCheckpointsRequest(job_id=job_id, **fields)
         return await self.stub.ListCheckpoints(request, metadata=self.metadata, timeout=PATIENCE_SECONDS)

@@ -24,6 +24,7 @@ from gateway.training.checkpoint_downloads import CheckpointDownloads
 from gateway.training.dispatcher import Dispatcher
 from gateway.training.garbage import GarbageCollector
 from gateway.training.reports import JobReports
+from gateway.training.restarts import RestartPolicy
 from gateway.training.retention import Retention
 from gateway.training.service import JobService
 from gateway.training.servicer import TrainingServicer
@@ -39,6 +40,7 @@ from visionmesh.mesh.v1 import telemetry_service_pb2_grpc
 
 # Small, so that a message above it is quickly made; a gateway's own limits are larger.
 MAX_MESSAGE_BYTES = 4 << 20
+NO_PROGRESS_SECONDS = 1234
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class GatewayTimes:
     recheck_seconds: float = 0.1
     poll_seconds: float = 0.5  # also how long a trainer has for its answer
     timeout_seconds: float = 10.0
+    restart_delay_seconds: float = 10.0
+    restart_delay_max_seconds: float = 600.0
     ring_events: int = 2048
     checkpoint_every_n_epochs: int = 0
     checkpoint_keep_last: int = 1
@@ -76,7 +80,8 @@ class JobGateway:
         self.garbage = GarbageCollector(
             self.database, store, self.readers, delay_seconds=times.checkpoint_removal_delay_seconds
         )
-        self.log = JobLog(self.database, self.live, self.garbage.wake)
+        restarts = RestartPolicy(times.restart_delay_seconds, times.restart_delay_max_seconds)
+        self.log = JobLog(self.database, self.live, self.garbage.wake, restarts)
         self.sweeper = Sweeper(self.log, store)
         self.downloads = CheckpointDownloads(self.database, store, self.readers)
         self.telemetry = TelemetryService(self.log, write_contact_seconds=times.contact_lost_seconds / 2)
@@ -94,7 +99,9 @@ class JobGateway:
         changes = JobChanges(self.log, self.dispatcher.wake, retention)
         watcher = Watcher(self.database, self.live, times.heartbeat_seconds)
         validations = ValidationReports(jobs, self.validation_objects)
-        training = TrainingServicer(jobs, changes, JobReports(jobs), validations, self.downloads, watcher)
+        training = TrainingServicer(
+            jobs, changes, JobReports(jobs), validations, self.downloads, watcher, NO_PROGRESS_SECONDS
+        )
         add_telemetry = telemetry_service_pb2_grpc.add_TelemetryServiceServicer_to_server
         self._public = _server(
             "visionmesh.v1.TrainingService",

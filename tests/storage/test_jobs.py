@@ -90,8 +90,10 @@ async def test_the_queue_is_fair(database: Database, user_id: str) -> None:
         for priority, second in ((0, 1), (0, 0), (5, 9))
     ]
     waiting = builders.job(user_id, state="PENDING")
+    late = builders.job(user_id, state="QUEUED", priority=9, next_attempt_time=start + timedelta(hours=1))
+    jobs[1].next_attempt_time = start  # a restart that is due
     other = builders.job(user_id, state="QUEUED", framework="yolo", queue_time=start)
-    await add(database, *jobs, waiting, other)
+    await add(database, *jobs, waiting, other, late)
     queue = await database.read(lambda session: JobRepository(session).queued("timm"))
     assert [job.id for job in queue] == [jobs[2].id, jobs[1].id, jobs[0].id]
     held = await database.read(lambda session: JobRepository(session).in_states(["PENDING"]))
@@ -127,7 +129,9 @@ async def test_the_first_end_of_a_run_counts(database: Database, user_id: str) -
         jobs.add(job)
         jobs.add_run(Run(id="run_2", job_id=job.id, attempt=2))
         jobs.add_run(Run(id="run_1", job_id=job.id, attempt=1))
-        return [jobs.end_run(*end) for end in (("run_1", "CRASHED"), ("run_1", "COMPLETED"), ("run_9", "CRASHED"))]
+        failure = {"reason": "CRASHED", "message": "", "metadata": {}}
+        ends = (("run_1", "CRASHED", "FAILED", failure), ("run_1", "COMPLETED", "COMPLETED"), ("run_9", "CRASHED"))
+        return [jobs.end_run(*end) for end in ends]
 
     assert await database.write(work) == [True, False, False]
     runs = await database.read(lambda session: JobRepository(session).runs(job.id))
@@ -136,7 +140,12 @@ async def test_the_first_end_of_a_run_counts(database: Database, user_id: str) -
         ("run_2", "", False),
     ]
     first = await database.read(lambda session: JobRepository(session).get_run("run_1"))
-    assert first is not None and first.attempt == 1
+    assert first is not None and (first.attempt, first.outcome) == (1, "FAILED")
+    assert first.failure == {"reason": "CRASHED", "message": "", "metadata": {}}
+    page = await database.read(lambda session: JobRepository(session).list_runs(job.id, 1, ""))
+    assert ([run.id for run in page.items], page.total_size) == (["run_1"], 2)
+    rest = await database.read(lambda session: JobRepository(session).list_runs(job.id, 1, page.next_page_token))
+    assert ([run.id for run in rest.items], rest.next_page_token) == (["run_2"], "")
 
 
 async def test_a_deleted_job_takes_its_rows_along(database: Database, user_id: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 
 import pytest
 from sqlalchemy.orm import Session
@@ -9,7 +10,7 @@ from storage.database.engine import Database
 from storage.database.jobs import JobRepository
 from storage.database.pages import Page
 from storage.database.projections import CheckpointRepository, MetricRepository, ValidationRepository, roll_back
-from storage.database.tables import Checkpoint, Metric, ValidationResult, now
+from storage.database.tables import Checkpoint, Metric, Run, ValidationResult, now
 from tests.storage import builders
 
 
@@ -142,6 +143,69 @@ async def test_the_newest_checkpoint_of_an_epoch_is_found(database: Database, jo
     found = await database.read(lambda session: CheckpointRepository(session).of_epoch(job_id, 2))
     assert found is not None and found.id == "a_second"
     assert await database.read(lambda session: CheckpointRepository(session).of_epoch(job_id, 1)) is None
+
+
+async def test_a_checkpoint_replaces_those_of_its_epoch_in_the_list(database: Database, job_id: str) -> None:
+    def put(session: Session) -> None:
+        for name, epoch in (("a1", 1), ("a2", 2), ("b2", 2), ("a3", 3)):
+            assert CheckpointRepository(session).put(checkpoint(job_id, name, epoch))
+        assert not CheckpointRepository(session).put(checkpoint(job_id, "a2", 3))
+
+    async def listed() -> list[str]:
+        page = await database.read(lambda session: CheckpointRepository(session).list(job_id, 10, ""))
+        assert page.total_size == len(page.items)
+        return [row.id for row in page.items]
+
+    await database.write(put)
+    assert await listed() == ["a1", "b2", "a3"]
+    assert await database.read(lambda session: CheckpointRepository(session).get("a2")) is not None
+
+    def go_back(session: Session) -> None:
+        checkpoints = CheckpointRepository(session)
+        checkpoints.go_back_to([row for name in ("a1", "a2") if (row := checkpoints.get(name)) is not None])
+
+    await database.write(go_back)
+    assert await listed() == ["a1", "a2", "a3"]
+    found = await database.read(lambda session: CheckpointRepository(session).of_epoch(job_id, 2))
+    assert found is not None and found.id == "a2"
+
+
+async def test_the_way_to_a_checkpoint_leads_through_attempts_whatever_the_clocks_say(
+    database: Database, job_id: str
+) -> None:
+    """Attempt 2 goes on from the second epoch of the first, attempt 3 begins anew, attempt 4 goes on from it."""
+    attempts: list[tuple[int, str, int]] = [(1, "", 1), (2, "run_1", 3), (3, "", 1), (4, "run_3", 2)]
+    written = {1: (1, 2, 3), 2: (3, 5), 3: (1,), 4: (2,)}
+
+    def put(session: Session) -> None:
+        clock = now()
+        for attempt, source, first_epoch in attempts:
+            run = Run(
+                id=f"run_{attempt}", job_id=job_id, attempt=attempt, source_run_id=source, first_epoch=first_epoch
+            )
+            JobRepository(session).add_run(run)
+            for epoch in written[attempt]:
+                row = checkpoint(job_id, f"{attempt}-{epoch}", epoch)
+                row.run_id, row.resumable = run.id, epoch != 5
+                row.create_time = clock - timedelta(days=attempt)  # each machine's clock is further behind
+                CheckpointRepository(session).put(row)
+
+    def way(session: Session, name: str) -> list[str]:
+        checkpoints = CheckpointRepository(session)
+        return [row.id for row in checkpoints.way_to(session.get_one(Checkpoint, name))]
+
+    def last(session: Session, after: int, without: list[str]) -> str:
+        found = CheckpointRepository(session).last_resumable(job_id, after, without)
+        return found.id if found is not None else ""
+
+    await database.write(put)
+    assert await database.read(lambda session: way(session, "2-5")) == ["1-1", "1-2", "2-3", "2-5"]
+    assert await database.read(lambda session: way(session, "1-3")) == ["1-1", "1-2", "1-3"]
+    assert await database.read(lambda session: way(session, "4-2")) == ["3-1", "4-2"]
+    assert await database.read(lambda session: last(session, 0, [])) == "4-2"
+    assert await database.read(lambda session: last(session, 2, ["4-2"])) == "3-1"
+    assert await database.read(lambda session: last(session, 4, [])) == ""
+    assert await database.read(lambda session: last(session, 0, ["4-2", "3-1"])) == "2-3"
 
 
 async def test_rolling_back_forgets_later_epochs_of_the_job(database: Database, user_id: str, job_id: str) -> None:

@@ -33,13 +33,13 @@ async def put(database: Database, job_id: str, **epochs: int) -> None:
     await database.write(work)
 
 
-async def superseded(
+async def discarded(
     database: Database, last: str, *kept: str, every_n_epochs: int = 0, keep_last: int = 1
 ) -> list[str]:
     def work(session: Session) -> list[str]:
         checkpoint = CheckpointRepository(session).get(last)
         assert checkpoint is not None
-        return RetentionRepository(session).lock_superseded(
+        return RetentionRepository(session).lock_discarded(
             checkpoint, kept, every_n_epochs=every_n_epochs, keep_last=keep_last
         )
 
@@ -50,20 +50,20 @@ async def test_best_last_newest_and_every_nth_are_kept(database: Database, user_
     await put(database, job_id, **{f"c{epoch}": epoch for epoch in range(1, 9)})
     other = (await database.write(lambda session: JobRepository(session).add(builders.job(user_id)))).id
     await put(database, other, other=1)
-    assert await superseded(database, "c8", "c3", "") == ["c1", "c2", "c4", "c5", "c6", "c7"]
-    assert await superseded(database, "c8", "c3", keep_last=3) == ["c1", "c2", "c4", "c5"]
-    assert await superseded(database, "c8", "c8", keep_last=100) == []
-    assert await superseded(database, "c8", "c3", every_n_epochs=3) == ["c1", "c2", "c4", "c5", "c7"]
-    assert await superseded(database, "c8", "c3", every_n_epochs=2, keep_last=2) == ["c1", "c5"]
-    assert await superseded(database, "c8", every_n_epochs=1) == []
+    assert await discarded(database, "c8", "c3", "") == ["c1", "c2", "c4", "c5", "c6", "c7"]
+    assert await discarded(database, "c8", "c3", keep_last=3) == ["c1", "c2", "c4", "c5"]
+    assert await discarded(database, "c8", "c8", keep_last=100) == []
+    assert await discarded(database, "c8", "c3", every_n_epochs=3) == ["c1", "c2", "c4", "c5", "c7"]
+    assert await discarded(database, "c8", "c3", every_n_epochs=2, keep_last=2) == ["c1", "c5"]
+    assert await discarded(database, "c8", every_n_epochs=1) == []
 
 
 async def test_what_an_earlier_attempt_told_goes_when_it_is_told_again(database: Database, job_id: str) -> None:
     await put(database, job_id, **{f"a{epoch}": epoch for epoch in range(1, 7)})
     await put(database, job_id, b4=4)  # resumed from epoch 3
     # Even where all are kept: those after it, and the one of the same epoch.
-    assert await superseded(database, "b4", every_n_epochs=1) == ["a4", "a5", "a6"]
-    assert await superseded(database, "b4", "a2", keep_last=2) == ["a1", "a4", "a5", "a6"]
+    assert await discarded(database, "b4", every_n_epochs=1) == ["a4", "a5", "a6"]
+    assert await discarded(database, "b4", "a2", keep_last=2) == ["a1", "a4", "a5", "a6"]
     # However the clock of a trainer was moved.
     await put(database, job_id, b5=5)
 
@@ -74,7 +74,7 @@ async def test_what_an_earlier_attempt_told_goes_when_it_is_told_again(database:
 
     await database.write(move)
     # Of epoch 4 both are there still: nothing enforced the rules when b4 came.
-    assert await superseded(database, "b5", keep_last=3) == ["a1", "a2", "a3", "a5", "a6"]
+    assert await discarded(database, "b5", keep_last=3) == ["a1", "a2", "a3", "a5", "a6"]
 
 
 async def test_what_was_left_behind_stays_until_it_counts_again(database: Database, job_id: str) -> None:
@@ -84,9 +84,9 @@ async def test_what_was_left_behind_stays_until_it_counts_again(database: Databa
         await database.write(lambda session: RetentionRepository(session).leave_behind(left, counting))
 
     await leave({"a2", "a3"}, set())
-    assert await superseded(database, "b1") == ["a1"]
+    assert await discarded(database, "b1") == ["a1"]
     await leave(set(), {"a1", "a2"})
-    assert await superseded(database, "b1") == ["a1", "a2"]
+    assert await discarded(database, "b1") == ["a1", "a2"]
 
 
 async def test_held_are_those_named_and_no_others(database: Database, user_id: str, job_id: str) -> None:
@@ -99,7 +99,7 @@ async def test_held_are_those_named_and_no_others(database: Database, user_id: s
             retained = RetentionRepository(session)
             retained.hold(job_id, names)
             page = CheckpointRepository(session).list(job_id, 10, "")
-            return [row.id for row in page.items if row.superseded], retained.held_jobs()
+            return [row.id for row in page.items if row.discarded], retained.held_jobs()
 
         return await database.write(work)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import sys
@@ -96,8 +97,7 @@ class CountingAdapter:
             self._tell_epoch(spec, dataset, epoch, steps, accuracy, run_folder, reporter)
         if ending in _ERRORS:
             raise _ERRORS[str(ending)]
-        if ending == "exit":
-            os._exit(3)
+        _end(str(ending))
         return True
 
     def _tell_epoch(
@@ -129,3 +129,24 @@ class CountingAdapter:
         for name in (f"{name}.safetensors" for name in names):
             (folder / name).write_text(json.dumps({"epoch": epoch, "name": name}))
         reporter.checkpoint(epoch, folder, False, {"accuracy": accuracy})
+
+
+def _end(ending: str) -> None:
+    """Ways to end, or not to, that no exception tells of."""
+    match ending:
+        case "exit":
+            os._exit(3)
+        case "crash":
+            ctypes.string_at(0)
+        case "no memory for a library":  # what the C++ library says before it aborts
+            os.write(2, b"terminate called after throwing an instance of 'std::bad_alloc'\n")
+            os.abort()
+        case "hoard":  # 1 GiB, where a limit of memory has been set
+            hoard = [bytearray(16 << 20) for _ in range(64)]
+            print(f"there was room for {len(hoard)} blocks")
+        case "hang":
+            _wait_for_what_never_comes()
+
+
+def _wait_for_what_never_comes() -> None:
+    time.sleep(600)

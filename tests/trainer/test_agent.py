@@ -228,6 +228,8 @@ async def test_a_checkpoint_object_that_was_swapped_is_not_resumed_from(place: R
     end = await place.ended("second")
     assert (end.outcome, end.failure.reason) == (FAILED, "STORAGE_CORRUPT")
     assert swapped.name in end.failure.message and swapped.sha256 in end.failure.message
+    # For the gateway, which goes on from another one.
+    assert dict(end.failure.metadata) == {"checkpoint_id": checkpoint.id}
     assert not place.gateway.payloads("second", "training_start")
 
 

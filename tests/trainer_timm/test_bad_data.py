@@ -10,7 +10,9 @@ import torch
 
 from tests.trainer_timm.helpers import Recorder, make_spec, write_dataset
 from trainer.adapter import BadTrainingData, Sample, TrainingDataset, TrainingSpec
+from trainer.runs.failures import failure_of
 from trainer_timm.adapter import TimmAdapter
+from visionmesh.mesh.v1 import run_pb2
 
 
 def refusal(dataset: TrainingDataset, folder: Path, spec: TrainingSpec | None = None) -> str:
@@ -92,11 +94,19 @@ def test_resuming_another_model(textures: TrainingDataset, tmp_path: Path) -> No
     assert "another model" in refusal(textures, tmp_path / "second", spec)
 
 
-def test_a_batch_that_does_not_fit_into_device_memory(
+def test_a_batch_that_does_not_fit_into_memory(
     textures: TrainingDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def exhaust(*_: object) -> None:
+        torch.empty(1 << 50)  # the allocator's own words
+
+    def exhaust_device(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")  # a CPU never says so
 
-    monkeypatch.setattr("trainer_timm.training.train_epoch", exhaust)
-    assert "Batches of 8 images of 32 pixels do not fit" in refusal(textures, tmp_path)
+    for kind in (exhaust, exhaust_device):
+        monkeypatch.setattr("trainer_timm.training.train_epoch", kind)
+        with pytest.raises(RuntimeError) as caught:
+            TimmAdapter().train(make_spec(epochs=1), textures, tmp_path / kind.__name__, Recorder())
+        failure = failure_of(caught.value, run_pb2.RunSpec(batch_size=8, image_size=32))
+        assert failure.reason == "OUT_OF_MEMORY"
+        assert "Batches of 8 images of 32 pixels need more memory" in failure.message

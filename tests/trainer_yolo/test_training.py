@@ -14,11 +14,13 @@ import pytest
 import torch
 
 from tests.trainer_yolo.helpers import CLASS_NAMES, Recorder, make_spec
-from trainer.adapter import BadTrainingData, TrainingDataset, TrainingDiverged
+from trainer.adapter import TrainingDataset, TrainingDiverged
+from trainer.runs.failures import failure_of
 from trainer_yolo.adapter import YoloAdapter
 from trainer_yolo.names import CLASSIFICATION, DETECTION, POSE, PRIMARY_METRICS, SEGMENTATION, TASKS
 from trainer_yolo.run_trainer import RunTrainer
 from trainer_yolo.training import Run
+from visionmesh.mesh.v1 import run_pb2
 
 DatasetOf = Callable[[str], TrainingDataset]
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,8 +137,9 @@ def test_a_batch_that_does_not_fit_is_an_error_and_not_a_smaller_batch(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(RunTrainer, "preprocess_batch", full)
-    with pytest.raises(BadTrainingData, match="Batches of 4 images of 64 pixels do not fit"):
+    with pytest.raises(torch.OutOfMemoryError) as caught:
         YoloAdapter().train(make_spec(), dataset_of(DETECTION), tmp_path, Recorder())
+    assert failure_of(caught.value, run_pb2.RunSpec()).reason == "OUT_OF_MEMORY"
 
 
 @pytest.mark.parametrize("threads", [1, 2])

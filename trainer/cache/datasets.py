@@ -6,7 +6,7 @@ Where images carry objects, the document that says which lies beside them, as th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,10 +28,16 @@ class DatasetCache:
     """Datasets to train on, fetched from the store once. Safe to share between processes."""
 
     def __init__(
-        self, root: Path, store: ObjectStore, limit_bytes: int, parallel_downloads: int = PARALLEL_DOWNLOADS
+        self,
+        root: Path,
+        store: ObjectStore,
+        limit_bytes: int,
+        parallel_downloads: int = PARALLEL_DOWNLOADS,
+        waiting: Callable[[], None] | None = None,
     ) -> None:
+        """``waiting`` is called again and again while someone else fetches or makes what is wanted."""
         self._store = store
-        self._folders = FolderCache(root, limit_bytes)
+        self._folders = FolderCache(root, limit_bytes, waiting)
         self._parallel_downloads = parallel_downloads
 
     @contextmanager

@@ -27,11 +27,13 @@ Build = Callable[[Path], None]
 class FolderCache:
     """Folders by digest. Over ``limit_bytes`` the least recently used go, but never one in use.
 
-    So the disk must have room for the limit, for what is in use beyond it, and for what is being built.
+    So the disk must have room for the limit, for what is in use beyond it, and for what is being built. ``waiting`` is
+    called again and again while someone else builds what is wanted.
     """
 
-    def __init__(self, root: Path, limit_bytes: int) -> None:
+    def __init__(self, root: Path, limit_bytes: int, waiting: Callable[[], None] | None = None) -> None:
         self._limit_bytes = limit_bytes
+        self._waiting = waiting
         self._entries = root / "entries"
         self._partial = root / "partial"
         self._locks = root / "locks"
@@ -78,12 +80,12 @@ class FolderCache:
         """Return a shared lock on an entry that is there."""
         path = self._locks / entry.name
         while True:
-            lock = FileLock.acquire(path, exclusive=False)
+            lock = FileLock.acquire(path, exclusive=False, waiting=self._waiting)
             if entry.is_dir():
                 return lock
             lock.release()
             # A shared lock cannot become exclusive in one step: whoever came first in between has built it.
-            with FileLock.acquire(path, exclusive=True):
+            with FileLock.acquire(path, exclusive=True, waiting=self._waiting):
                 if not entry.is_dir():
                     self._build(entry, build)
 

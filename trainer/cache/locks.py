@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+WAITING_SECONDS = 0.5
 
 
 class FileLock:
@@ -17,10 +21,18 @@ class FileLock:
         self._descriptor = descriptor
 
     @classmethod
-    def acquire(cls, path: Path, *, exclusive: bool) -> Self:
-        """Take the lock at ``path``, waiting as long as others stand against it."""
+    def acquire(cls, path: Path, *, exclusive: bool, waiting: Callable[[], None] | None = None) -> Self:
+        """Take the lock at ``path``, waiting as long as others stand against it; ``waiting`` is called meanwhile, every
+        ``WAITING_SECONDS``."""
+        operation = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
         while True:
-            lock = cls._attempt(path, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+            try:
+                lock = cls._attempt(path, operation if waiting is None else operation | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting is not None:
+                    waiting()
+                time.sleep(WAITING_SECONDS)
+                continue
             if lock is not None:
                 return lock
 

@@ -12,7 +12,7 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ from trainer.runs import endings
 from trainer.runs.agent_events import AgentEvents
 from trainer.runs.agent_settings import MESH_TOKEN_VARIABLE
 from trainer.runs.daemon import in_daemon_thread
-from trainer.runs.folder import RunFolder
+from trainer.runs.failures import is_io_error
+from trainer.runs.folder import STACKS_SIGNAL, RunFolder
 from trainer.runs.lock import AgentLock
 from trainer.runs.log_tail import LogTail
 from trainer.runs.pending import PendingEvents
 from trainer.runs.preparation import PreparationFailed, StopDuringPreparation, prepare
 from trainer.runs.processes import ProcessIdentity
+from trainer.runs.progress import no_progress
 from trainer.runs.publisher import EventPublisher
 from trainer.runs.resources import tell_resources
 from trainer.runs.store_access import StoreAccess
@@ -37,6 +39,9 @@ from trainer.runs.uploads import CheckpointLost, CheckpointUploads
 from visionmesh.mesh.v1 import run_pb2
 
 STOP_POLL_SECONDS = 0.2
+# Time for a training that is stuck to write where.
+STACKS_SECONDS = 1.0
+LAST_OUTPUT_BYTES = 4096
 
 logger = structlog.get_logger()
 
@@ -110,7 +115,8 @@ class RunAgent:
             uploading.cancel()
             raise
         except CheckpointLost as error:
-            return endings.failed("STORAGE_CORRUPT", str(error))
+            broken = error.__cause__ is not None and is_io_error(error.__cause__)
+            return endings.failed("TRAINER_IO_ERROR" if broken else "STORAGE_CORRUPT", str(error))
         except Exception:
             logger.exception("the agent failed")
             return endings.failed("INTERNAL", "The run agent failed; its log in the trainer's run folder tells more.")
@@ -130,43 +136,73 @@ class RunAgent:
         preparing = asyncio.create_task(
             prepare(self._folder, self._spec, self._settings, self._store, self._events, in_use)
         )
+        limit = self._spec.no_progress_seconds
+        # Others are waited for, however long.
+        stuck = asyncio.create_task(no_progress([self._folder.agent_spool], limit, self._store.waits))
         try:
-            await asyncio.wait({preparing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({preparing, stopping, stuck}, return_when=asyncio.FIRST_COMPLETED)
             if stopping.done():
                 return endings.stopped()
+            if not preparing.done():
+                return endings.hung(limit, "The preparation")
+            stuck.cancel()
             preparing.result()
             self._child = await TrainingChild.start(self._folder, self._settings)
             return await self._wait(self._child, stopping, uploading)
         except StopDuringPreparation:
             return endings.stopped()
         except PreparationFailed as error:
-            return endings.failed(error.reason, str(error))
+            return endings.failed(error.reason, str(error), **error.metadata)
         finally:
-            preparing.cancel()
-            stopping.cancel()
-            await asyncio.gather(preparing, stopping, return_exceptions=True)
+            for task in (preparing, stopping, stuck):
+                task.cancel()
+            await asyncio.gather(preparing, stopping, stuck, return_exceptions=True)
             await self._let_go(in_use)
 
     async def _wait(
         self, child: TrainingChild, stopping: asyncio.Task[None], uploading: asyncio.Task[None]
     ) -> run_pb2.RunEnd:
+        folder, limit = self._folder, self._spec.no_progress_seconds
         waiting = asyncio.create_task(child.wait())
-        overdue = False
+        stuck = asyncio.create_task(no_progress([folder.training_spool, folder.stdout, folder.stderr], limit))
+        hung = overdue = False
         try:
             # Uploads go on as long as the training: ended before it, they failed.
-            await asyncio.wait({waiting, stopping, uploading}, return_when=asyncio.FIRST_COMPLETED)
-            if not waiting.done() and not uploading.done():
+            await asyncio.wait({waiting, stopping, uploading, stuck}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done() and not uploading.done() and not stopping.done():
+                hung = True
+                await self._tell_stacks()
+            elif not waiting.done() and not uploading.done():
                 grace = self._settings.stop_grace_seconds
                 await asyncio.wait({waiting, uploading}, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
                 overdue = not waiting.done()
         finally:
+            stuck.cancel()
             if not waiting.done():
-                logger.warning("killing the training", overdue_stop=overdue)
+                logger.warning("killing the training", overdue_stop=overdue, hung=hung)
                 child.kill()
         returncode = await waiting
-        self._folder.record_exit(returncode)
+        folder.record_exit(returncode)
         logger.info("training process ended", returncode=returncode)
-        return endings.stopped() if overdue else endings.process_gone(returncode)
+        if hung:
+            return endings.hung(limit, "The training")
+        return endings.stopped() if overdue else endings.process_gone(self._spec, returncode, self._last_output())
+
+    async def _tell_stacks(self) -> None:
+        """Let a training that is stuck write where it stands, which the job's log then says."""
+        training = self._folder.training_process()
+        if training is not None and training.is_alive():
+            with suppress(ProcessLookupError):
+                os.kill(training.pid, STACKS_SIGNAL)
+            await asyncio.sleep(STACKS_SECONDS)
+
+    def _last_output(self) -> str:
+        try:
+            with self._folder.stderr.open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - LAST_OUTPUT_BYTES))
+                return file.read().decode(errors="replace")
+        except OSError:
+            return ""
 
     async def _let_go(self, in_use: ExitStack) -> None:
         """Let the caches evict what the run used."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+from trainer.runs.failures import out_of_memory, speaks_of_memory
 from trainer.runs.folder import signal_name
 from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import common_pb2, event_pb2
@@ -20,9 +23,19 @@ def failed(reason: str, message: str, **metadata: str) -> run_pb2.RunEnd:
     return run_pb2.RunEnd(outcome=event_pb2.ATTEMPT_OUTCOME_FAILED, failure=failure)
 
 
-def process_gone(returncode: int) -> run_pb2.RunEnd:
-    """The training process ended without a word; ``returncode`` is negative for a signal."""
+def process_gone(run: run_pb2.RunSpec, returncode: int, last_output: str) -> run_pb2.RunEnd:
+    """The training process ended without a word of its own; ``returncode`` is negative for a signal.
+
+    ``last_output`` is the end of what it wrote to standard error: a library in C++ that gets no memory aborts.
+    """
     name = signal_name(returncode)
+    if name == "SIGABRT" and speaks_of_memory(last_output):
+        said = "A library ended the training for want of memory; the job's log tells more."
+        return run_pb2.RunEnd(outcome=event_pb2.ATTEMPT_OUTCOME_FAILED, failure=out_of_memory(run, said))
+    if returncode == os.EX_IOERR:
+        return failed(
+            "TRAINER_IO_ERROR", "The trainer's disk refused what the training had to tell; the job's log tells more."
+        )
     if name is None:
         return failed(
             KILLED,
@@ -43,4 +56,14 @@ def agent_gone() -> run_pb2.RunEnd:
         KILLED,
         "The run agent died and the training was ended with it; what was trained until then is published. "
         "Often this means that the machine ran out of memory or was restarted.",
+    )
+
+
+def hung(seconds: int, what: str) -> run_pb2.RunEnd:
+    """The run gave no sign of progress for so long; ``what`` names the part of it that did not."""
+    return failed(
+        "TRAINING_HUNG",
+        f"{what} gave no sign of progress for {seconds} seconds and was ended; the job's log says where it stood. "
+        "If it was only slow, create the job with a larger `no_progress_seconds`, or 0 for no limit.",
+        no_progress_seconds=str(seconds),
     )

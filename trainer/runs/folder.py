@@ -29,6 +29,9 @@ from trainer.runs.files import write_whole
 from trainer.runs.processes import ProcessIdentity
 from visionmesh.mesh.v1 import run_pb2
 
+# Sent to a training process, makes it write the stacks of all its threads to standard error.
+STACKS_SIGNAL = signal.SIGUSR1
+
 
 class RunFolder:
     """The folder at ``path``; constructing one touches nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -26,11 +26,12 @@ WEIGHTS_FILE = "weights.safetensors"
 
 
 class PreparationFailed(Exception):
-    """The run cannot begin; ``reason`` is the failure's."""
+    """The run cannot begin; ``reason`` and ``metadata`` are the failure's."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, **metadata: str) -> None:
         super().__init__(message)
         self.reason = reason
+        self.metadata = metadata
 
 
 class StopDuringPreparation(Exception):
@@ -51,7 +52,9 @@ async def prepare(
     """
     try:
         events.preparation("Fetching the dataset")
-        dataset = await store.call("the dataset", partial(_open_dataset, folder, spec, settings, events, in_use))
+        dataset = await store.call(
+            "the dataset", partial(_open_dataset, folder, spec, settings, events, in_use, store.excuse)
+        )
         resume_from = None
         if spec.HasField("resume_from"):
             events.preparation(f"Fetching the checkpoint of epoch {spec.resume_from.epoch}")
@@ -67,7 +70,9 @@ async def prepare(
     except (ObjectNotFound, ObjectMismatch, InvalidKey, InvalidPath, ValueError) as error:
         raise PreparationFailed("STORAGE_CORRUPT", f"What the run needs cannot be read: {error}") from error
     except OSError as error:
-        raise PreparationFailed("START_REFUSED", f"The trainer's disk refused to prepare the run: {error}") from error
+        raise PreparationFailed(
+            "TRAINER_IO_ERROR", f"The trainer's disk refused to prepare the run: {error}"
+        ) from error
 
 
 def _open_dataset(
@@ -76,6 +81,7 @@ def _open_dataset(
     settings: AgentSettings,
     events: AgentEvents,
     in_use: ExitStack,
+    waiting: Callable[[], None],
     store: ObjectStore,
 ) -> TrainingDataset:
     def progress(message: str, done: int, total: int) -> None:
@@ -83,7 +89,9 @@ def _open_dataset(
             raise StopDuringPreparation
         events.preparation(message, done, total)
 
-    cache = DatasetCache(settings.dataset_cache, store, settings.dataset_cache_bytes, settings.parallel_downloads)
+    cache = DatasetCache(
+        settings.dataset_cache, store, settings.dataset_cache_bytes, settings.parallel_downloads, waiting
+    )
     dataset = in_use.enter_context(
         cache.open(spec.dataset_id, spec.manifest_digest, partial(progress, "Fetching the dataset"))
     )
@@ -112,7 +120,9 @@ def _open_weights(spec: run_pb2.RunSpec, settings: AgentSettings, in_use: ExitSt
     weights = [file for file in spec.start_from.files if file.name == WEIGHTS_FILE]
     if not weights:
         raise PreparationFailed(
-            "STORAGE_CORRUPT", f"Checkpoint {spec.start_from.checkpoint_id} has no {WEIGHTS_FILE} to start from."
+            "STORAGE_CORRUPT",
+            f"Checkpoint {spec.start_from.checkpoint_id} has no {WEIGHTS_FILE} to start from.",
+            checkpoint_id=spec.start_from.checkpoint_id,
         )
     return _open(spec.start_from, weights, settings, in_use, store)
 
@@ -133,4 +143,5 @@ def _open(
         raise PreparationFailed(
             "STORAGE_CORRUPT",
             f"Checkpoint {reference.checkpoint_id}, digest {reference.digest} ({digests}), is damaged or gone: {error}",
+            checkpoint_id=reference.checkpoint_id,
         ) from error

@@ -6,29 +6,23 @@ writes to; its end means that the agent died, and then nothing may train unseen.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from rpc.allocator import keep_large_blocks
-from trainer.adapter import BadTrainingData, PretrainedUnavailable, TrainingDiverged
 from trainer.loading import load_adapter
-from trainer.runs.folder import RunFolder
+from trainer.runs.failures import failure_of
+from trainer.runs.folder import STACKS_SIGNAL, RunFolder
 from trainer.runs.reporter import SpoolReporter
 from trainer.runs.training_inputs import TrainingInputs, task_name, training_spec
 from visionmesh.mesh.v1 import run_pb2
-from visionmesh.v1 import common_pb2, event_pb2
-
-MAX_MESSAGE_CHARACTERS = 2000
-
-_REASONS: dict[type[Exception], str] = {
-    TrainingDiverged: "TRAINING_DIVERGED",
-    BadTrainingData: "BAD_TRAINING_DATA",
-    PretrainedUnavailable: "PRETRAINED_UNAVAILABLE",
-}
+from visionmesh.v1 import event_pb2
 
 
 def train(folder: RunFolder, inputs: TrainingInputs, reporter: SpoolReporter) -> run_pb2.RunEnd:
@@ -41,18 +35,15 @@ def train(folder: RunFolder, inputs: TrainingInputs, reporter: SpoolReporter) ->
             return run_pb2.RunEnd(outcome=event_pb2.ATTEMPT_OUTCOME_STOPPED)
         completed = adapter.train(spec, inputs.dataset, folder.path, reporter)
     except (Exception, SystemExit) as error:
-        traceback.print_exc()
-        return run_pb2.RunEnd(outcome=event_pb2.ATTEMPT_OUTCOME_FAILED, failure=_failure(error))
+        _print_traceback()
+        return run_pb2.RunEnd(outcome=event_pb2.ATTEMPT_OUTCOME_FAILED, failure=failure_of(error, run))
     outcome = event_pb2.ATTEMPT_OUTCOME_COMPLETED if completed else event_pb2.ATTEMPT_OUTCOME_STOPPED
     return run_pb2.RunEnd(outcome=outcome)
 
 
-def _failure(error: BaseException) -> common_pb2.Failure:
-    for kind, reason in _REASONS.items():
-        if isinstance(error, kind):
-            return common_pb2.Failure(reason=reason, message=str(error)[:MAX_MESSAGE_CHARACTERS])
-    message = f"The training raised {type(error).__name__}: {error}"
-    return common_pb2.Failure(reason="TRAINING_ERROR", message=message[:MAX_MESSAGE_CHARACTERS])
+def _print_traceback() -> None:
+    with suppress(OSError):  # a full disk takes no traceback either
+        traceback.print_exc()
 
 
 def _die_with_agent() -> None:
@@ -72,17 +63,28 @@ def _die_with_agent() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Train the run in the given folder; 0 when the training completed or was stopped, 1 when it failed."""
+    """Train the run in the given folder; 0 when the training completed or was stopped, 1 when it failed.
+
+    EX_IOERR when it could not even write how it ended.
+    """
     keep_large_blocks()
     folder = RunFolder(Path(arguments[0]))
+    # Where it stands goes to standard error when it crashes, and when the agent asks before it kills it.
+    faulthandler.enable()
+    faulthandler.register(STACKS_SIGNAL)
     _die_with_agent()
     inputs = TrainingInputs.load(Path(arguments[1]))
     reporter = SpoolReporter(folder, inputs.dataset.class_names)
     signal.signal(signal.SIGTERM, lambda number, frame: reporter.request_stop())
     end = train(folder, inputs, reporter)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    reporter.end(end)
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    try:
+        reporter.end(end)
+    except OSError:
+        _print_traceback()
+        return os.EX_IOERR
     return 1 if end.outcome == event_pb2.ATTEMPT_OUTCOME_FAILED else 0
 
 

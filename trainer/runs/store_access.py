@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -19,6 +21,7 @@ T = TypeVar("T")
 
 FIRST_DELAY_SECONDS = 0.25
 LAST_DELAY_SECONDS = 15.0
+EXCUSE_SECONDS = 2.0
 
 logger = structlog.get_logger()
 
@@ -31,6 +34,16 @@ class StoreAccess:
         self._events = events
         self._lock = threading.Lock()
         self._store: ObjectStore | None = None
+        self._waiting = 0
+        self._excused_time = -math.inf
+
+    def waits(self) -> bool:
+        """Whether the run waits for others: a store that is away, or another run that fetches the same files."""
+        return self._waiting > 0 or time.monotonic() < self._excused_time
+
+    def excuse(self) -> None:
+        """Note that another run is waited for; to be said again before ``EXCUSE_SECONDS`` are over."""
+        self._excused_time = time.monotonic() + EXCUSE_SECONDS
 
     async def call(self, what: str, work: Callable[[ObjectStore], T]) -> T:
         """Run ``work`` in a thread, again and again while the store is away; ``what`` is the subject that waits.
@@ -38,16 +51,20 @@ class StoreAccess:
         Raises what ``work`` raises, except StoreUnavailable.
         """
         delay, told = FIRST_DELAY_SECONDS, False
-        while True:
-            try:
-                return await in_daemon_thread(lambda: work(self._opened()))
-            except StoreUnavailable as error:
-                logger.warning("object store away", waiting=what, error=str(error), retry_seconds=delay)
-                if not told:
-                    self._events.warn(f"The object store cannot be used; {what} waits for it. ({error})")
-                    told = True
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, LAST_DELAY_SECONDS)
+        try:
+            while True:
+                try:
+                    return await in_daemon_thread(lambda: work(self._opened()))
+                except StoreUnavailable as error:
+                    logger.warning("object store away", waiting=what, error=str(error), retry_seconds=delay)
+                    if not told:
+                        self._events.warn(f"The object store cannot be used; {what} waits for it. ({error})")
+                        told = True
+                        self._waiting += 1
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, LAST_DELAY_SECONDS)
+        finally:
+            self._waiting -= told
 
     def _opened(self) -> ObjectStore:
         with self._lock:

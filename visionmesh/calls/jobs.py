@@ -188,6 +188,16 @@ class JobCalls(Connection):
 
         return pages(fetch)
 
+    def attempts(self, job_id: str) -> Iterator[training_pb2.Attempt]:
+        """Iterate a job's attempts, first to last."""
+
+        def fetch(token: str) -> tuple[Iterable[training_pb2.Attempt], str]:
+            request = training_pb2.ListAttemptsRequest(job_id=job_id, page_size=PAGE_SIZE, page_token=token)
+            answer = self._unary(self._training.ListAttempts, request)
+            return answer.attempts, answer.next_page_token
+
+        return pages(fetch)
+
     def checkpoints(self, job_id: str) -> Iterator[checkpoint_pb2.Checkpoint]:
         """Iterate a job's checkpoints by epoch."""
 

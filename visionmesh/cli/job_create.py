@@ -56,7 +56,19 @@ def create(
     tag: Annotated[list[str] | None, typer.Option("--tag", help="Label for search; may be repeated.")] = None,
     notes: Annotated[str, typer.Option("--notes", help="Free text.")] = "",
     priority: Annotated[int, typer.Option("--priority", help="Higher is started first.")] = 0,
-    max_restarts: Annotated[int, typer.Option("--max-restarts", min=0, help="Restarts after a failure.")] = 0,
+    max_restarts: Annotated[
+        int | None,
+        typer.Option("--max-restarts", min=0, help="Restarts after failures that another try may mend [default: 2]."),
+    ] = None,
+    no_progress_seconds: Annotated[
+        int | None,
+        typer.Option(
+            "--no-progress-seconds",
+            min=0,
+            metavar="SECONDS",
+            help="Silence after which an attempt is ended and restarted; 0: never [default: the gateway's].",
+        ),
+    ] = None,
     keep_every: KeepEveryOption = None,
     keep_last: KeepLastOption = None,
     check: Annotated[bool, typer.Option("--check", help="Only check the job; create nothing.")] = False,
@@ -80,6 +92,7 @@ def create(
         notes=notes,
         priority=priority,
         max_restarts=max_restarts,
+        no_progress_seconds=no_progress_seconds,
     )
     if keep_every is not None or keep_last is not None:
         kept = checkpoint_pb2.CheckpointRetention(every_n_epochs=keep_every, keep_last=keep_last)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from rich import box
 from rich.table import Table
 
+from visionmesh.cli.job_attempts import end_lines
 from visionmesh.cli.job_series import Metrics, value_of
 from visionmesh.cli.values import bytes_text, duration_text, enum_text, printable, time_text
 from visionmesh.v1 import common_pb2, event_pb2, job_state_pb2, training_pb2
@@ -66,6 +67,10 @@ class JobView:
                 self.attempt = event.attempt_start.attempt
                 if self.attempt > 1:
                     yield f"attempt {self.attempt} begins"
+            case "attempt_end":
+                for line in end_lines(event.attempt_end):
+                    self.doing = line
+                    yield line
             case "preparation":
                 if event.preparation.message != self.doing:
                     self.doing = printable(event.preparation.message)

@@ -13,6 +13,7 @@ from rich.console import Console
 from visionmesh.calls.following import patiently
 from visionmesh.calls.jobs import ENDED
 from visionmesh.cli.failures import FAILED, OK, STOPPED
+from visionmesh.cli.job_attempts import last_end, restarts_text
 from visionmesh.cli.job_plot import PlotFile
 from visionmesh.cli.job_screen import JobScreen, picture
 from visionmesh.cli.job_series import Metrics
@@ -96,6 +97,7 @@ def _watch(
 ) -> training_pb2.TrainingJob:
     """Show a job until it ends, what happened before included; gives the job as it ended."""
     view.renew(job, client.metrics(job.id))
+    view.doing = last_end(client, job)
     drawing = out.is_terminal and not out.is_dumb_terminal and not plain
     if not drawing:
         patience = _telling(notes)
@@ -111,12 +113,14 @@ def _watch(
     if drawing:
         out.print(picture(view, out.width))
     best = f"  best {job.primary_metric} {job.best_metric:.4f}" if job.HasField("best_metric") else ""
-    out.print(f"job {job.id} {state_text(job.state)}{failure_text(job)}{best}")
+    out.print(f"job {job.id} {state_text(job.state)}{failure_text(job)}{best}{_restarts(job)}")
     return job
 
 
 def _say(client: Client, job: training_pb2.TrainingJob, view: JobView, out: Console, patience: Patience) -> None:
     out.print(f"{view.title}  {view.model}  {state_text(view.state)}")
+    if view.doing:
+        out.print(f"{view.doing}\nrestarts: {restarts_text(job)}")
     if view.metrics.points:
         out.print(view.table())
     for event in _events(client, job, view, patience):
@@ -138,6 +142,10 @@ def _events(
             # Away for so long that the log no longer has what came next: go on from how the job stands.
             job = patiently(lambda: client.get_job(view.job_id), patience)
             view.renew(job, client.metrics(job.id))
+
+
+def _restarts(job: training_pb2.TrainingJob) -> str:
+    return f"  restarts {restarts_text(job)}" if job.restarts else ""
 
 
 def _telling(notes: Console) -> Patience:

@@ -8,6 +8,7 @@ import typer
 
 from visionmesh.cli import job_logs, job_plot
 from visionmesh.cli.command import command
+from visionmesh.cli.job_attempts import attempts, last_end, restarts_text
 from visionmesh.cli.job_changes import JobArgument, delete, retention_text, update
 from visionmesh.cli.job_create import VIEW, create
 from visionmesh.cli.job_download import download
@@ -68,6 +69,7 @@ def group() -> typer.Typer:
         examples="visionmesh jobs images JOB --wrong --sort largest_loss_first\n"
         "visionmesh jobs images JOB --label cat --predicted dog --limit 0 --json",
     )(images)
+    command(app, "attempts", examples="visionmesh jobs attempts JOB\nvisionmesh jobs attempts JOB --json")(attempts)
     command(app, "checkpoints", examples="visionmesh jobs checkpoints JOB")(checkpoints)
     command(
         app,
@@ -163,6 +165,7 @@ def show(session: Session, job_id: JobArgument) -> None:
     """Show one job with its settings."""
     with session.client() as client:
         job = client.get_job(job_id)
+        ended = last_end(client, job)
     if session.json:
         session.print_json(job)
         return
@@ -184,6 +187,9 @@ def show(session: Session, job_id: JobArgument) -> None:
             "seed": job.seed,
             "settings": ", ".join(f"{name}={_plain(value)}" for name, value in sorted(job.advanced_config.items())),
             "attempt": job.attempt or "-",
+            "restarts": restarts_text(job),
+            "counts as hung": f"after {job.no_progress_seconds} s" if job.no_progress_seconds else "never",
+            "last failed attempt": ended,
             f"best {job.primary_metric}": f"{job.best_metric:.4f}" if job.HasField("best_metric") else "-",
             "best checkpoint": job.best_checkpoint_id,
             "last checkpoint": job.last_checkpoint_id,

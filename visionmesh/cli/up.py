@@ -60,8 +60,9 @@ def up(
 ) -> None:
     """Start gateway and trainers on this machine, and run them until Ctrl-C.
 
-    A part that dies is started again. Ctrl-C stops trainings at their next batch, so that they can be resumed, then
-    the servers; a second Ctrl-C stops everything at once. With --json one object says when the mesh is ready.
+    A part that dies is started again. Ctrl-C stops trainings at their next batch, to go on when the mesh is started
+    again, then the servers; a second Ctrl-C stops everything at once. With --json one object says when the mesh is
+    ready.
     """
     # Process management wants a Unix; the rest of the command does not.
     from visionmesh.cli.processes import TRAINERS, EmbeddedMesh, MeshError

@@ -62,6 +62,10 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_PRESIGNED_UPLOADS_UNSUPPORTED: _ClassVar[ErrorReason]
     ERROR_REASON_IMPORT_NOT_ALLOWED: _ClassVar[ErrorReason]
     ERROR_REASON_IMPORT_FAILED: _ClassVar[ErrorReason]
+    ERROR_REASON_TRAINING_HUNG: _ClassVar[ErrorReason]
+    ERROR_REASON_OUT_OF_MEMORY: _ClassVar[ErrorReason]
+    ERROR_REASON_TRAINER_IO_ERROR: _ClassVar[ErrorReason]
+    ERROR_REASON_DEVICE_FAILED: _ClassVar[ErrorReason]
 TASK_TYPE_UNSPECIFIED: TaskType
 TASK_TYPE_IMAGE_CLASSIFICATION: TaskType
 TASK_TYPE_OBJECT_DETECTION: TaskType
@@ -112,6 +116,10 @@ ERROR_REASON_BAD_ARCHIVE: ErrorReason
 ERROR_REASON_PRESIGNED_UPLOADS_UNSUPPORTED: ErrorReason
 ERROR_REASON_IMPORT_NOT_ALLOWED: ErrorReason
 ERROR_REASON_IMPORT_FAILED: ErrorReason
+ERROR_REASON_TRAINING_HUNG: ErrorReason
+ERROR_REASON_OUT_OF_MEMORY: ErrorReason
+ERROR_REASON_TRAINER_IO_ERROR: ErrorReason
+ERROR_REASON_DEVICE_FAILED: ErrorReason
 
 class Failure(_message.Message):
     __slots__ = ("reason", "message", "metadata")

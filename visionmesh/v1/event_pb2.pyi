@@ -121,14 +121,18 @@ class AttemptStart(_message.Message):
     def __init__(self, attempt: _Optional[int] = ..., checkpoint_id: _Optional[str] = ..., warm_start: _Optional[bool] = ...) -> None: ...
 
 class AttemptEnd(_message.Message):
-    __slots__ = ("attempt", "outcome", "failure")
+    __slots__ = ("attempt", "outcome", "failure", "restarts_left", "next_attempt_time")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    RESTARTS_LEFT_FIELD_NUMBER: _ClassVar[int]
+    NEXT_ATTEMPT_TIME_FIELD_NUMBER: _ClassVar[int]
     attempt: int
     outcome: AttemptOutcome
     failure: _common_pb2.Failure
-    def __init__(self, attempt: _Optional[int] = ..., outcome: _Optional[_Union[AttemptOutcome, str]] = ..., failure: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ...) -> None: ...
+    restarts_left: int
+    next_attempt_time: _timestamp_pb2.Timestamp
+    def __init__(self, attempt: _Optional[int] = ..., outcome: _Optional[_Union[AttemptOutcome, str]] = ..., failure: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., restarts_left: _Optional[int] = ..., next_attempt_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Preparation(_message.Message):
     __slots__ = ("message", "done", "total")

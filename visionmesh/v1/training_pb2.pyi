@@ -56,7 +56,7 @@ VALIDATION_IMAGE_ORDER_LARGEST_LOSS_FIRST: ValidationImageOrder
 VALIDATION_IMAGE_ORDER_SMALLEST_LOSS_FIRST: ValidationImageOrder
 
 class TrainingJobSpec(_message.Message):
-    __slots__ = ("project_id", "session_id", "experiment_name", "tags", "notes", "framework", "model_name", "task_type", "dataset_id", "epochs", "batch_size", "learning_rate", "image_size", "pretrained", "seed", "advanced_config", "priority", "max_restarts", "primary_metric", "primary_metric_mode", "dataset_view", "checkpoint_retention")
+    __slots__ = ("project_id", "session_id", "experiment_name", "tags", "notes", "framework", "model_name", "task_type", "dataset_id", "epochs", "batch_size", "learning_rate", "image_size", "pretrained", "seed", "advanced_config", "priority", "max_restarts", "primary_metric", "primary_metric_mode", "dataset_view", "checkpoint_retention", "no_progress_seconds")
     PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     EXPERIMENT_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +79,7 @@ class TrainingJobSpec(_message.Message):
     PRIMARY_METRIC_MODE_FIELD_NUMBER: _ClassVar[int]
     DATASET_VIEW_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_RETENTION_FIELD_NUMBER: _ClassVar[int]
+    NO_PROGRESS_SECONDS_FIELD_NUMBER: _ClassVar[int]
     project_id: str
     session_id: str
     experiment_name: str
@@ -101,10 +102,11 @@ class TrainingJobSpec(_message.Message):
     primary_metric_mode: MetricMode
     dataset_view: DatasetView
     checkpoint_retention: _checkpoint_pb2.CheckpointRetention
-    def __init__(self, project_id: _Optional[str] = ..., session_id: _Optional[str] = ..., experiment_name: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., notes: _Optional[str] = ..., framework: _Optional[str] = ..., model_name: _Optional[str] = ..., task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., dataset_id: _Optional[str] = ..., epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., image_size: _Optional[int] = ..., pretrained: _Optional[bool] = ..., seed: _Optional[int] = ..., advanced_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., priority: _Optional[int] = ..., max_restarts: _Optional[int] = ..., primary_metric: _Optional[str] = ..., primary_metric_mode: _Optional[_Union[MetricMode, str]] = ..., dataset_view: _Optional[_Union[DatasetView, str]] = ..., checkpoint_retention: _Optional[_Union[_checkpoint_pb2.CheckpointRetention, _Mapping]] = ...) -> None: ...
+    no_progress_seconds: int
+    def __init__(self, project_id: _Optional[str] = ..., session_id: _Optional[str] = ..., experiment_name: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., notes: _Optional[str] = ..., framework: _Optional[str] = ..., model_name: _Optional[str] = ..., task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., dataset_id: _Optional[str] = ..., epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., image_size: _Optional[int] = ..., pretrained: _Optional[bool] = ..., seed: _Optional[int] = ..., advanced_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., priority: _Optional[int] = ..., max_restarts: _Optional[int] = ..., primary_metric: _Optional[str] = ..., primary_metric_mode: _Optional[_Union[MetricMode, str]] = ..., dataset_view: _Optional[_Union[DatasetView, str]] = ..., checkpoint_retention: _Optional[_Union[_checkpoint_pb2.CheckpointRetention, _Mapping]] = ..., no_progress_seconds: _Optional[int] = ...) -> None: ...
 
 class TrainingJob(_message.Message):
-    __slots__ = ("id", "user_id", "project_id", "session_id", "experiment_name", "tags", "notes", "framework", "model_name", "task_type", "dataset_id", "dataset_format", "manifest_digest", "num_classes", "epochs", "batch_size", "learning_rate", "image_size", "pretrained", "seed", "advanced_config", "priority", "max_restarts", "primary_metric", "primary_metric_mode", "state", "failure", "attempt", "current_run_id", "current_epoch", "progress", "best_metric", "best_checkpoint_id", "last_checkpoint_id", "last_sequence", "create_time", "update_time", "queue_time", "start_time", "end_time", "contact_lost_time", "dataset_view", "checkpoint_retention", "estimated_end_time")
+    __slots__ = ("id", "user_id", "project_id", "session_id", "experiment_name", "tags", "notes", "framework", "model_name", "task_type", "dataset_id", "dataset_format", "manifest_digest", "num_classes", "epochs", "batch_size", "learning_rate", "image_size", "pretrained", "seed", "advanced_config", "priority", "max_restarts", "primary_metric", "primary_metric_mode", "state", "failure", "attempt", "current_run_id", "current_epoch", "progress", "best_metric", "best_checkpoint_id", "last_checkpoint_id", "last_sequence", "create_time", "update_time", "queue_time", "start_time", "end_time", "contact_lost_time", "dataset_view", "checkpoint_retention", "estimated_end_time", "restarts", "next_attempt_time", "no_progress_seconds")
     ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -149,6 +151,9 @@ class TrainingJob(_message.Message):
     DATASET_VIEW_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_RETENTION_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_END_TIME_FIELD_NUMBER: _ClassVar[int]
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_ATTEMPT_TIME_FIELD_NUMBER: _ClassVar[int]
+    NO_PROGRESS_SECONDS_FIELD_NUMBER: _ClassVar[int]
     id: str
     user_id: str
     project_id: str
@@ -193,7 +198,10 @@ class TrainingJob(_message.Message):
     dataset_view: DatasetView
     checkpoint_retention: _checkpoint_pb2.CheckpointRetention
     estimated_end_time: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., user_id: _Optional[str] = ..., project_id: _Optional[str] = ..., session_id: _Optional[str] = ..., experiment_name: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., notes: _Optional[str] = ..., framework: _Optional[str] = ..., model_name: _Optional[str] = ..., task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., dataset_id: _Optional[str] = ..., dataset_format: _Optional[_Union[_dataset_pb2.DatasetFormat, str]] = ..., manifest_digest: _Optional[str] = ..., num_classes: _Optional[int] = ..., epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., image_size: _Optional[int] = ..., pretrained: _Optional[bool] = ..., seed: _Optional[int] = ..., advanced_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., priority: _Optional[int] = ..., max_restarts: _Optional[int] = ..., primary_metric: _Optional[str] = ..., primary_metric_mode: _Optional[_Union[MetricMode, str]] = ..., state: _Optional[_Union[_job_state_pb2.JobState, str]] = ..., failure: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., attempt: _Optional[int] = ..., current_run_id: _Optional[str] = ..., current_epoch: _Optional[int] = ..., progress: _Optional[float] = ..., best_metric: _Optional[float] = ..., best_checkpoint_id: _Optional[str] = ..., last_checkpoint_id: _Optional[str] = ..., last_sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., queue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., contact_lost_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dataset_view: _Optional[_Union[DatasetView, str]] = ..., checkpoint_retention: _Optional[_Union[_checkpoint_pb2.CheckpointRetention, _Mapping]] = ..., estimated_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    restarts: int
+    next_attempt_time: _timestamp_pb2.Timestamp
+    no_progress_seconds: int
+    def __init__(self, id: _Optional[str] = ..., user_id: _Optional[str] = ..., project_id: _Optional[str] = ..., session_id: _Optional[str] = ..., experiment_name: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., notes: _Optional[str] = ..., framework: _Optional[str] = ..., model_name: _Optional[str] = ..., task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., dataset_id: _Optional[str] = ..., dataset_format: _Optional[_Union[_dataset_pb2.DatasetFormat, str]] = ..., manifest_digest: _Optional[str] = ..., num_classes: _Optional[int] = ..., epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., image_size: _Optional[int] = ..., pretrained: _Optional[bool] = ..., seed: _Optional[int] = ..., advanced_config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., priority: _Optional[int] = ..., max_restarts: _Optional[int] = ..., primary_metric: _Optional[str] = ..., primary_metric_mode: _Optional[_Union[MetricMode, str]] = ..., state: _Optional[_Union[_job_state_pb2.JobState, str]] = ..., failure: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., attempt: _Optional[int] = ..., current_run_id: _Optional[str] = ..., current_epoch: _Optional[int] = ..., progress: _Optional[float] = ..., best_metric: _Optional[float] = ..., best_checkpoint_id: _Optional[str] = ..., last_checkpoint_id: _Optional[str] = ..., last_sequence: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., queue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., contact_lost_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dataset_view: _Optional[_Union[DatasetView, str]] = ..., checkpoint_retention: _Optional[_Union[_checkpoint_pb2.CheckpointRetention, _Mapping]] = ..., estimated_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., restarts: _Optional[int] = ..., next_attempt_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., no_progress_seconds: _Optional[int] = ...) -> None: ...
 
 class CreateJobRequest(_message.Message):
     __slots__ = ("job", "request_id", "validate_only")
@@ -402,6 +410,50 @@ class ListLogsResponse(_message.Message):
     lines: _containers.RepeatedCompositeFieldContainer[_event_pb2.LogLine]
     next_page_token: str
     def __init__(self, lines: _Optional[_Iterable[_Union[_event_pb2.LogLine, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class Attempt(_message.Message):
+    __slots__ = ("attempt", "run_id", "trainer_address", "start_time", "end_time", "outcome", "failure", "first_epoch", "checkpoint_id", "warm_start")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    TRAINER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    FIRST_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_ID_FIELD_NUMBER: _ClassVar[int]
+    WARM_START_FIELD_NUMBER: _ClassVar[int]
+    attempt: int
+    run_id: str
+    trainer_address: str
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    outcome: _event_pb2.AttemptOutcome
+    failure: _common_pb2.Failure
+    first_epoch: int
+    checkpoint_id: str
+    warm_start: bool
+    def __init__(self, attempt: _Optional[int] = ..., run_id: _Optional[str] = ..., trainer_address: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outcome: _Optional[_Union[_event_pb2.AttemptOutcome, str]] = ..., failure: _Optional[_Union[_common_pb2.Failure, _Mapping]] = ..., first_epoch: _Optional[int] = ..., checkpoint_id: _Optional[str] = ..., warm_start: _Optional[bool] = ...) -> None: ...
+
+class ListAttemptsRequest(_message.Message):
+    __slots__ = ("job_id", "page_size", "page_token")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    page_size: int
+    page_token: str
+    def __init__(self, job_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListAttemptsResponse(_message.Message):
+    __slots__ = ("attempts", "next_page_token", "total_size")
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
+    next_page_token: str
+    total_size: int
+    def __init__(self, attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_size: _Optional[int] = ...) -> None: ...
 
 class ListCheckpointsRequest(_message.Message):
     __slots__ = ("job_id", "page_size", "page_token")

@@ -95,6 +95,11 @@ class TrainingServiceStub:
                 request_serializer=visionmesh_dot_v1_dot_training__pb2.ListLogsRequest.SerializeToString,
                 response_deserializer=visionmesh_dot_v1_dot_training__pb2.ListLogsResponse.FromString,
                 _registered_method=True)
+        self.ListAttempts = channel.unary_unary(
+                '/visionmesh.v1.TrainingService/ListAttempts',
+                request_serializer=visionmesh_dot_v1_dot_training__pb2.ListAttemptsRequest.SerializeToString,
+                response_deserializer=visionmesh_dot_v1_dot_training__pb2.ListAttemptsResponse.FromString,
+                _registered_method=True)
         self.ListCheckpoints = channel.unary_unary(
                 '/visionmesh.v1.TrainingService/ListCheckpoints',
                 request_serializer=visionmesh_dot_v1_dot_training__pb2.ListCheckpointsRequest.SerializeToString,
@@ -216,9 +221,17 @@ class TrainingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ListCheckpoints(self, request, context):
+    def ListAttempts(self, request, context):
         """Lists the checkpoints of a job that are kept (see CheckpointRetention), with metrics, size and digest. Reasons:
         JOB_NOT_FOUND, INVALID_REQUEST.
+        Lists a job's attempts: where each ran, and how and why it ended. Reasons: JOB_NOT_FOUND, INVALID_REQUEST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCheckpoints(self, request, context):
+        """Lists a job's checkpoints. Reasons: JOB_NOT_FOUND, INVALID_REQUEST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -311,6 +324,11 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.ListLogs,
                     request_deserializer=visionmesh_dot_v1_dot_training__pb2.ListLogsRequest.FromString,
                     response_serializer=visionmesh_dot_v1_dot_training__pb2.ListLogsResponse.SerializeToString,
+            ),
+            'ListAttempts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAttempts,
+                    request_deserializer=visionmesh_dot_v1_dot_training__pb2.ListAttemptsRequest.FromString,
+                    response_serializer=visionmesh_dot_v1_dot_training__pb2.ListAttemptsResponse.SerializeToString,
             ),
             'ListCheckpoints': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCheckpoints,
@@ -658,6 +676,33 @@ class TrainingService:
             '/visionmesh.v1.TrainingService/ListLogs',
             visionmesh_dot_v1_dot_training__pb2.ListLogsRequest.SerializeToString,
             visionmesh_dot_v1_dot_training__pb2.ListLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAttempts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/visionmesh.v1.TrainingService/ListAttempts',
+            visionmesh_dot_v1_dot_training__pb2.ListAttemptsRequest.SerializeToString,
+            visionmesh_dot_v1_dot_training__pb2.ListAttemptsResponse.FromString,
             options,
             channel_credentials,
             insecure,

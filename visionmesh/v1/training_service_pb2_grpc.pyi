@@ -74,10 +74,13 @@ class TrainingServiceStub:
     """Lists a job's metrics by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
     ListLogs: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListLogsRequest, _training_pb2.ListLogsResponse]
     """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
-    ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListCheckpointsRequest, _training_pb2.ListCheckpointsResponse]
+    ListAttempts: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListAttemptsRequest, _training_pb2.ListAttemptsResponse]
     """Lists the checkpoints of a job that are kept (see CheckpointRetention), with metrics, size and digest. Reasons:
     JOB_NOT_FOUND, INVALID_REQUEST.
+    Lists a job's attempts: where each ran, and how and why it ended. Reasons: JOB_NOT_FOUND, INVALID_REQUEST.
     """
+    ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListCheckpointsRequest, _training_pb2.ListCheckpointsResponse]
+    """Lists a job's checkpoints. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
     DownloadCheckpoint: _grpc.UnaryStreamMultiCallable[_training_pb2.DownloadCheckpointRequest, _training_pb2.DownloadCheckpointResponse]
     """Streams a file of a checkpoint, and verifies it meanwhile. A checkpoint that is superseded while it is sent stays until
     it was sent. Reasons: JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT, FILE_NOT_FOUND, STORAGE_CORRUPT,
@@ -138,10 +141,13 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """Lists a job's metrics by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
     ListLogs: _aio.UnaryUnaryMultiCallable[_training_pb2.ListLogsRequest, _training_pb2.ListLogsResponse]  # type: ignore[assignment]
     """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
-    ListCheckpoints: _aio.UnaryUnaryMultiCallable[_training_pb2.ListCheckpointsRequest, _training_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
+    ListAttempts: _aio.UnaryUnaryMultiCallable[_training_pb2.ListAttemptsRequest, _training_pb2.ListAttemptsResponse]  # type: ignore[assignment]
     """Lists the checkpoints of a job that are kept (see CheckpointRetention), with metrics, size and digest. Reasons:
     JOB_NOT_FOUND, INVALID_REQUEST.
+    Lists a job's attempts: where each ran, and how and why it ended. Reasons: JOB_NOT_FOUND, INVALID_REQUEST.
     """
+    ListCheckpoints: _aio.UnaryUnaryMultiCallable[_training_pb2.ListCheckpointsRequest, _training_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
+    """Lists a job's checkpoints. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
     DownloadCheckpoint: _aio.UnaryStreamMultiCallable[_training_pb2.DownloadCheckpointRequest, _training_pb2.DownloadCheckpointResponse]  # type: ignore[assignment]
     """Streams a file of a checkpoint, and verifies it meanwhile. A checkpoint that is superseded while it is sent stays until
     it was sent. Reasons: JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND, NO_CHECKPOINT, FILE_NOT_FOUND, STORAGE_CORRUPT,
@@ -273,14 +279,23 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
 
     @_abc_1.abstractmethod
+    def ListAttempts(
+        self,
+        request: _training_pb2.ListAttemptsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.ListAttemptsResponse, _abc.Awaitable[_training_pb2.ListAttemptsResponse]]:
+        """Lists the checkpoints of a job that are kept (see CheckpointRetention), with metrics, size and digest. Reasons:
+        JOB_NOT_FOUND, INVALID_REQUEST.
+        Lists a job's attempts: where each ran, and how and why it ended. Reasons: JOB_NOT_FOUND, INVALID_REQUEST.
+        """
+
+    @_abc_1.abstractmethod
     def ListCheckpoints(
         self,
         request: _training_pb2.ListCheckpointsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.ListCheckpointsResponse, _abc.Awaitable[_training_pb2.ListCheckpointsResponse]]:
-        """Lists the checkpoints of a job that are kept (see CheckpointRetention), with metrics, size and digest. Reasons:
-        JOB_NOT_FOUND, INVALID_REQUEST.
-        """
+        """Lists a job's checkpoints. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
 
     @_abc_1.abstractmethod
     def DownloadCheckpoint(

@@ -45,7 +45,7 @@ async def test_a_stop_outlives_the_gateway(mesh: Mesh, ada: JobClient, alice: Ac
 
 async def superseded(mesh: Mesh, ada: JobClient) -> Script:
     """A run whose agent was silent for too long and whose job runs again."""
-    script, agent = await mesh.running(ada)
+    script, agent = await mesh.running(ada, max_restarts=0)
     await agent.cut()
     await ada.until_state(script.run.job_id, "FAILED")
     await ada.start(script.run.job_id)
@@ -75,7 +75,7 @@ async def test_an_agent_that_is_still_connected_when_its_run_is_given_up(
     mesh = closed_mesh
     await mesh.open(QUICK)
     ada = mesh.client(alice, pets)
-    script, agent = await mesh.running(ada)
+    script, agent = await mesh.running(ada, max_restarts=0)
     await ada.until_state(script.run.job_id, "FAILED")
     assert await agent.told() == ABANDON
     await until(lambda: bool(mesh.trainer.stopped), 20)

@@ -53,7 +53,7 @@ async def test_a_lease_that_ends_fails_the_job_so_that_it_can_be_resumed(
     closed_mesh: Mesh, alice: Account, pets: str
 ) -> None:
     ada = await opened(closed_mesh, QUICK, alice, pets)
-    script, agent = await closed_mesh.running(ada)
+    script, agent = await closed_mesh.running(ada, max_restarts=0)
     job_id = script.run.job_id
     await agent.send(script.checkpoint(1))
     await agent.cut()
@@ -74,7 +74,7 @@ async def test_a_lease_that_ends_fails_the_job_so_that_it_can_be_resumed(
 async def test_a_run_whose_agent_never_spoke_is_given_up_too(closed_mesh: Mesh, alice: Account, pets: str) -> None:
     ada = await opened(closed_mesh, QUICK, alice, pets)
     for stopping in (False, True):
-        run = await closed_mesh.preparing(ada)
+        run = await closed_mesh.preparing(ada, max_restarts=0)
         if stopping:
             await ada.stop(run.job_id)
         assert (await ada.until_state(run.job_id, "FAILED")).failure.reason == "LEASE_EXPIRED"
@@ -83,7 +83,7 @@ async def test_a_run_whose_agent_never_spoke_is_given_up_too(closed_mesh: Mesh, 
 async def test_heartbeats_keep_the_lease(closed_mesh: Mesh, alice: Account, pets: str) -> None:
     ada = await opened(closed_mesh, GatewayTimes(contact_lost_seconds=1.0, lease_seconds=1.5), alice, pets)
     script, agent = await closed_mesh.running(ada)
-    silent, _ = await closed_mesh.running(ada)
+    silent, _ = await closed_mesh.running(ada, max_restarts=0)
     async with asyncio.timeout(20):
         while await ada.state(silent.run.job_id) != "FAILED":  # for more than a lease
             await agent.heartbeat()
@@ -94,7 +94,7 @@ async def test_heartbeats_keep_the_lease(closed_mesh: Mesh, alice: Account, pets
 async def test_a_gateway_that_restarts_waits_before_it_judges(closed_mesh: Mesh, alice: Account, pets: str) -> None:
     ada = await opened(closed_mesh, QUICK, alice, pets)
     script, agent = await closed_mesh.running(ada)
-    other, _ = await closed_mesh.running(ada)
+    other, _ = await closed_mesh.running(ada, max_restarts=0)
     await closed_mesh.gateway.kill()
     await agent.cut()
     await asyncio.sleep(2.2)  # longer than the lease of the next gateway, and nobody could renew one
@@ -115,7 +115,7 @@ async def test_what_has_ended_needs_no_contact(closed_mesh: Mesh, alice: Account
     ada = await opened(closed_mesh, QUICK, alice, pets)
     done = await closed_mesh.preparing(ada)
     await closed_mesh.deliver(done, Script(done).end())
-    silent, _ = await closed_mesh.running(ada)
+    silent, _ = await closed_mesh.running(ada, max_restarts=0)
     await ada.until_state(silent.run.job_id, "FAILED")  # a lease has passed
     job = await ada.get(done.job_id)
     assert (short(job.state), job.HasField("contact_lost_time")) == ("COMPLETED", False)

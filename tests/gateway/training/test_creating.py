@@ -14,7 +14,7 @@ from tests.gateway.calls import refused
 from tests.gateway.conftest import Account
 from tests.gateway.job_client import JobClient, short
 from tests.gateway.job_fixtures import Mesh, add_dataset
-from tests.gateway.job_gateway import GatewayTimes
+from tests.gateway.job_gateway import NO_PROGRESS_SECONDS, GatewayTimes
 from tests.gateway.stand_in import CLASSIFICATION, DETECTION, StandInTrainer, model
 from visionmesh.v1 import dataset_pb2, training_pb2
 
@@ -141,7 +141,8 @@ async def test_everything_wrong_is_named_at_once(ada: JobClient) -> None:
                 image_size=5,
                 seed=-1,
                 primary_metric="beauty",
-                max_restarts=1,
+                max_restarts=101,
+                no_progress_seconds=9,
                 tags=["fine", ""],
                 advanced_config=struct(colour="red"),
                 experiment_name="x" * 201,
@@ -159,13 +160,14 @@ async def test_everything_wrong_is_named_at_once(ada: JobClient) -> None:
         "job.seed",
         "job.primary_metric",
         "job.max_restarts",
+        "job.no_progress_seconds",
         "job.tags[1]",
         "job.advanced_config.colour",
         "job.experiment_name",
         "request_id",
     }
     assert "accuracy" in fields["job.primary_metric"] and "val_loss" in fields["job.primary_metric"]
-    assert error.metadata["violation_count"] == "11"
+    assert error.metadata["violation_count"] == "12"
     assert (await ada.jobs()).total_size == 0
 
 
@@ -188,9 +190,18 @@ async def test_no_number_of_a_configuration_is_nan(ada: JobClient) -> None:
     )
 
 
-async def test_restarts_are_refused_until_they_are_done(ada: JobClient) -> None:
-    error = await refused(ada.create(ada.spec(max_restarts=2)))
-    assert [violation.field for violation in error.violations] == ["job.max_restarts"]
+async def test_restarts_and_patience_have_defaults_limits_and_a_zero_that_means_none(ada: JobClient) -> None:
+    unset = await ada.create()
+    assert (unset.max_restarts, unset.no_progress_seconds) == (2, NO_PROGRESS_SECONDS)
+    none = await ada.create(ada.spec(max_restarts=0, no_progress_seconds=0))
+    assert (none.max_restarts, none.no_progress_seconds) == (0, 0)
+    most = await ada.create(ada.spec(max_restarts=100, no_progress_seconds=7 * 24 * 3600))
+    assert (most.max_restarts, most.no_progress_seconds) == (100, 604_800)
+    for restarts, seconds in ((-1, -1), (101, 9), (2**31 - 1, 604_801)):
+        error = await refused(ada.create(ada.spec(max_restarts=restarts, no_progress_seconds=seconds)))
+        told = {violation.field: violation.description for violation in error.violations}
+        assert set(told) == {"job.max_restarts", "job.no_progress_seconds"}
+        assert "0 to 100" in told["job.max_restarts"] and "10 to 604800, or 0" in told["job.no_progress_seconds"]
 
 
 @pytest.mark.parametrize("name", ["framework", "model_name", "dataset_id", "epochs"])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import grpc
 
 from tests.gateway.calls import refused
+from tests.gateway.conftest import Account
 from tests.gateway.job_agent import Script
 from tests.gateway.job_client import JobClient, kinds, log_of, short
-from tests.gateway.job_fixtures import Mesh
+from tests.gateway.job_fixtures import Mesh, add_dataset
 from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import checkpoint_pb2
 
@@ -115,7 +116,8 @@ async def test_a_failed_job_is_resumed(mesh: Mesh, ada: JobClient) -> None:
 async def test_a_checkpoint_without_training_state_is_passed_over(mesh: Mesh, ada: JobClient) -> None:
     script, agent = await mesh.running(ada)
     job_id = script.run.job_id
-    await agent.send(script.checkpoint(1), script.checkpoint(2, resumable=False), script.end("STOPPED"))
+    events = script.checkpoint(1), script.checkpoint(2, resumable=False), script.end("FAILED", "TRAINING_ERROR")
+    await agent.send(*events)
     error = await refused(ada.start(job_id, resume=True, checkpoint_id=named(script.run, 2)))
     assert [violation.field for violation in error.violations] == ["checkpoint_id"]
     await ada.start(job_id, resume=True)
@@ -134,8 +136,29 @@ async def test_there_must_be_something_to_go_on_from(mesh: Mesh, ada: JobClient)
 async def test_a_checkpoint_must_be_the_jobs(mesh: Mesh, ada: JobClient) -> None:
     first, other = await stopped_after(mesh, ada, 0.5), await stopped_after(mesh, ada, 0.5)
     job_id = first.run.job_id
-    for checkpoint_id in (named(other.run, 1), "ckpt_none"):
+    for checkpoint_id in (named(other.run, 1), "ckpt_none", "ckpt_\0"):
         error = await refused(ada.start(job_id, resume=True, checkpoint_id=checkpoint_id))
         assert (error.reason, error.code) == ("CHECKPOINT_NOT_FOUND", grpc.StatusCode.NOT_FOUND)
         assert error.metadata["checkpoint_id"] == checkpoint_id
     assert await ada.state(job_id) == "STOPPED"
+
+
+async def test_what_can_be_done_with_the_checkpoint_of_another_job_is_said(
+    mesh: Mesh, ada: JobClient, ben: JobClient, bob: Account
+) -> None:
+    first, other = await stopped_after(mesh, ada, 0.5), await stopped_after(mesh, ada, 0.5)
+    job_id, theirs = first.run.job_id, other.run.job_id
+    error = await refused(ada.start(job_id, resume=True, checkpoint_id=named(other.run, 1)))
+    assert error.metadata["checkpoint_job_id"] == theirs
+    assert theirs in error.message and "ListCheckpoints" in error.message and "without `resume`" in error.message
+    # Of another model: nor are its weights of use.
+    bigger = await ada.create(ada.spec(model_name="count_b"))
+    error = await refused(ada.start(bigger.id, resume=True, checkpoint_id=named(other.run, 1)))
+    assert error.reason == "CHECKPOINT_NOT_FOUND"
+    assert "has model count_b" in error.message and "without `resume`" not in error.message
+    # Of someone else: as if there were none.
+    ben.dataset_id = await add_dataset(mesh.database, bob)
+    job = await ben.create()
+    error = await refused(ben.start(job.id, resume=True, checkpoint_id=named(other.run, 1)))
+    assert (error.reason, dict(error.metadata).get("checkpoint_job_id")) == ("CHECKPOINT_NOT_FOUND", None)
+    assert theirs not in error.message

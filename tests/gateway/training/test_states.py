@@ -159,8 +159,8 @@ async def test_a_run_that_fails_says_why(mesh: Mesh, ada: JobClient) -> None:
 
 
 async def test_a_trainer_that_stops_its_runs(mesh: Mesh, ada: JobClient) -> None:
-    """Nobody asked for the stop: the trainer is shutting down."""
-    script, agent = await mesh.running(ada)
+    """Nobody asked for the stop: the trainer is shutting down, and the job may not be restarted."""
+    script, agent = await mesh.running(ada, max_restarts=0)
     await agent.send(script.end("STOPPED"))
     assert transitions(await log_of(mesh.database, script.run.job_id))[3:] == [
         ("RUNNING", "STOPPING"),

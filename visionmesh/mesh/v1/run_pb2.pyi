@@ -43,7 +43,7 @@ class CheckpointRef(_message.Message):
     def __init__(self, checkpoint_id: _Optional[str] = ..., job_id: _Optional[str] = ..., storage_path: _Optional[str] = ..., files: _Optional[_Iterable[_Union[_checkpoint_pb2.CheckpointFile, _Mapping]]] = ..., digest: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class RunSpec(_message.Message):
-    __slots__ = ("run_id", "job_id", "attempt", "project_id", "model_name", "task_type", "dataset_id", "manifest_digest", "epochs", "batch_size", "learning_rate", "image_size", "pretrained", "seed", "config", "primary_metric", "primary_metric_mode", "resume_from", "best_metric", "start_from", "dataset_view")
+    __slots__ = ("run_id", "job_id", "attempt", "project_id", "model_name", "task_type", "dataset_id", "manifest_digest", "epochs", "batch_size", "learning_rate", "image_size", "pretrained", "seed", "config", "primary_metric", "primary_metric_mode", "resume_from", "best_metric", "start_from", "dataset_view", "no_progress_seconds")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +65,7 @@ class RunSpec(_message.Message):
     BEST_METRIC_FIELD_NUMBER: _ClassVar[int]
     START_FROM_FIELD_NUMBER: _ClassVar[int]
     DATASET_VIEW_FIELD_NUMBER: _ClassVar[int]
+    NO_PROGRESS_SECONDS_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     job_id: str
     attempt: int
@@ -86,7 +87,8 @@ class RunSpec(_message.Message):
     best_metric: float
     start_from: CheckpointRef
     dataset_view: _training_pb2.DatasetView
-    def __init__(self, run_id: _Optional[str] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., project_id: _Optional[str] = ..., model_name: _Optional[str] = ..., task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., dataset_id: _Optional[str] = ..., manifest_digest: _Optional[str] = ..., epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., image_size: _Optional[int] = ..., pretrained: _Optional[bool] = ..., seed: _Optional[int] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., primary_metric: _Optional[str] = ..., primary_metric_mode: _Optional[_Union[_training_pb2.MetricMode, str]] = ..., resume_from: _Optional[_Union[CheckpointRef, _Mapping]] = ..., best_metric: _Optional[float] = ..., start_from: _Optional[_Union[CheckpointRef, _Mapping]] = ..., dataset_view: _Optional[_Union[_training_pb2.DatasetView, str]] = ...) -> None: ...
+    no_progress_seconds: int
+    def __init__(self, run_id: _Optional[str] = ..., job_id: _Optional[str] = ..., attempt: _Optional[int] = ..., project_id: _Optional[str] = ..., model_name: _Optional[str] = ..., task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., dataset_id: _Optional[str] = ..., manifest_digest: _Optional[str] = ..., epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., image_size: _Optional[int] = ..., pretrained: _Optional[bool] = ..., seed: _Optional[int] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., primary_metric: _Optional[str] = ..., primary_metric_mode: _Optional[_Union[_training_pb2.MetricMode, str]] = ..., resume_from: _Optional[_Union[CheckpointRef, _Mapping]] = ..., best_metric: _Optional[float] = ..., start_from: _Optional[_Union[CheckpointRef, _Mapping]] = ..., dataset_view: _Optional[_Union[_training_pb2.DatasetView, str]] = ..., no_progress_seconds: _Optional[int] = ...) -> None: ...
 
 class RunEnd(_message.Message):
     __slots__ = ("outcome", "failure")
