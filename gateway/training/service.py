@@ -246,5 +246,3 @@ class JobService:
         if not draft.primary_metric_mode:
             draft.primary_metric_mode = "MAX" if known.get(draft.primary_metric, True) else "MIN"
         return violations
-
-    @staticmethod

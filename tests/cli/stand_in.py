@@ -131,7 +131,7 @@ def serve(address: str = "127.0.0.1:0", *, complete: bool = False, training: Tra
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=8), options=options)
     # They answer what these tests ask, not the whole contract.
     datasets, inference = Datasets(), Inference()  # type: ignore[abstract]
-    training = training or Training()  # type: ignore[abstract]
+    training = training or Training()
     registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(Registry(complete), server)
     dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(datasets, server)
     training_service_pb2_grpc.add_TrainingServiceServicer_to_server(training, server)

@@ -99,7 +99,7 @@ async def test_held_are_those_named_and_no_others(database: Database, user_id: s
             retained = RetentionRepository(session)
             retained.hold(job_id, names)
             page = CheckpointRepository(session).list(job_id, 10, "")
-            return [row.id for row in page.items if row.discarded], retained.held_jobs()
+            return [row.id for row in page.items if row.held], retained.held_jobs()
 
         return await database.write(work)
 
