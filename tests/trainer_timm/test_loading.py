@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from PIL import Image
 
 from tests.trainer_timm.helpers import PLAIN, write_dataset
 from trainer.adapter import BadTrainingData, Sample, TrainingDataset
-from trainer.runs.failures import failure_of
 from trainer_timm.loading import (
     MOST_WORKERS,
     SMALL_DATASET_BYTES,
@@ -25,7 +23,6 @@ from trainer_timm.loading import (
     training_loader,
 )
 from trainer_timm.transforms import Preprocessing, evaluation_transform, training_transform
-from visionmesh.mesh.v1 import run_pb2
 
 PREPROCESSING = Preprocessing(32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear", 1.0, "center")
 CUDA = torch.device("cuda")
@@ -108,17 +105,3 @@ def test_augmentation_in_workers_is_a_function_of_the_generator(textures: Traini
     ]
     assert torch.equal(tellings[0], tellings[1])
     assert not torch.equal(tellings[0], tellings[2])
-
-
-def test_a_worker_that_is_killed_is_no_fault_of_the_data(tmp_path: Path) -> None:
-    dataset = write_dataset(tmp_path)
-    plan = LoadingPlan(workers=1, cache_bytes=0, pin_memory=False)
-    images = SampleImages(DecodedImages(tmp_path, 0), dataset.split("train"), evaluation_transform(PREPROCESSING))
-    before = set(psutil.Process().children())
-    batches = iter(read_batches(evaluation_loader(images, 1, plan)))
-    next(batches)
-    [worker] = set(psutil.Process().children()) - before
-    with pytest.raises(RuntimeError) as caught:
-        worker.kill()
-        list(batches)
-    assert failure_of(caught.value, run_pb2.RunSpec()).reason == "TRAINING_PROCESS_KILLED"
