@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 
 import structlog
@@ -22,8 +23,9 @@ logger = structlog.get_logger()
 
 
 class LeaseKeeper:
-    """Judges the runs once every ``check_seconds``. After a start of the gateway every lease begins anew: agents that
-    went on meanwhile get the time to say hello."""
+    """Judges the runs once every ``check_seconds``, by a clock that nobody sets. After a start of the gateway, and
+    after a time in which it could not take what agents said, every lease begins anew: those that went on meanwhile get
+    the time to say hello."""
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class LeaseKeeper:
         self._contact_lost_seconds = contact_lost_seconds
         self._lease_seconds = lease_seconds
         self._check_seconds = check_seconds
+        self._hearing_since = time.monotonic()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -54,9 +57,14 @@ class LeaseKeeper:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
+        looked = time.monotonic()
         while True:
+            # The database was away, or this process stood still: agents that spoke were not heard.
+            if time.monotonic() - looked > self._contact_lost_seconds + self._check_seconds:
+                self._hearing_since = time.monotonic()
             try:
                 await self._check()
+                looked = time.monotonic()
             except Exception:
                 logger.exception("checking leases failed")
             await asyncio.sleep(self._check_seconds)
@@ -66,7 +74,7 @@ class LeaseKeeper:
         self._telemetry.forget_others({job.current_run_id for job in jobs})
         for job in jobs:
             silent = self._telemetry.silent_seconds(job.current_run_id, job.id)
-            if silent > self._lease_seconds:
+            if min(silent, time.monotonic() - self._hearing_since) > self._lease_seconds:
                 await self._expire(job)
             elif silent > self._contact_lost_seconds and job.contact_lost_time is None:
                 logger.warning("contact lost", job_id=job.id, run_id=job.current_run_id)

@@ -6,31 +6,24 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import structlog
 from google.protobuf import json_format
 
 from gateway.enums import ATTEMPT_OUTCOMES
 from gateway.events.encoding import KINDS, encoder
 from gateway.events.log import JobTransaction
+from gateway.telemetry.event_rules import SOURCES, event_refused
 from gateway.training.attempts import end_attempt, is_better
 from rpc.times import from_timestamp
 from storage.database.events import NewEvent
 from storage.database.projections import CheckpointRepository, MetricRepository, ValidationRepository
 from storage.database.tables import Checkpoint, Metric, ValidationResult, now
-from storage.objects import keys
+from visionmesh.errors import Violation
 from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import checkpoint_pb2, common_pb2, event_pb2
 
-logger = structlog.get_logger()
-SOURCES = {
-    run_pb2.EVENT_SOURCE_TRAINING: "training",
-    run_pb2.EVENT_SOURCE_LOG: "log",
-    run_pb2.EVENT_SOURCE_AGENT: "agent",
-}
-
 
 def ingest(transaction: JobTransaction, run_id: str, events: Sequence[run_pb2.RunEvent]) -> None:
-    """Append the events that are new and apply them, in order. Raises SequenceGap: then nothing is kept.
+    """Append the events that are new and apply them, in order. Raises SequenceGap, EVENT_REFUSED: then nothing is kept.
 
     The log is written in stretches that end where an event changes the job's state, so that the change follows its
     cause. A stretch costs the same however many events came before.
@@ -152,13 +145,12 @@ class _Projection:
                 size_bytes=told.size_bytes,
                 digest=told.digest,
                 resumable=told.resumable,
-                validation_images=self._images(told),
+                validation_images=_images(told),
                 create_time=from_timestamp(told.create_time) if told.HasField("create_time") else now(),
             )
         )
         if not new:
-            logger.warning("checkpoint id is taken", job_id=job.id, run_id=self._run_id, checkpoint_id=told.id)
-            return
+            raise event_refused(event, [Violation("checkpoint.id", "is the id of another checkpoint")])
         self._changes["last_checkpoint_id"] = told.id
         value = metrics.get(job.primary_metric)
         best = self._changes.get("best_metric", job.best_metric)
@@ -167,16 +159,6 @@ class _Projection:
             checkpoints.mark_best(job.id, told.id)
         kept = [self._changes.get("best_checkpoint_id", job.best_checkpoint_id), told.id]
         self._transaction.superseded_objects += checkpoints.keep_validation_images(job.id, kept)
-
-    def _images(self, told: checkpoint_pb2.Checkpoint) -> dict[str, Any] | None:
-        """The validation images of a checkpoint, if they lie where they should: what is recorded is removed one day."""
-        if not told.HasField("validation_images"):
-            return None
-        job, images = self._transaction.job, told.validation_images
-        if images.storage_path != keys.validation_images(job.project_id, job.id, told.id):
-            logger.warning("validation images lie elsewhere", job_id=job.id, storage_path=images.storage_path)
-            return None
-        return {"storage_path": images.storage_path, "size_bytes": images.size_bytes, "sha256": images.sha256}
 
     def _validation(self, event: run_pb2.RunEvent, sequence: int) -> None:
         summary = json_format.MessageToDict(event.validation, preserving_proto_field_name=True)
@@ -195,3 +177,11 @@ class _Projection:
                 reason="TRAINING_ERROR", message="The run failed and its agent did not say why."
             )
         end_attempt(self._transaction, self._run_id, outcome, failure, end_kind=outcome)
+
+
+def _images(told: checkpoint_pb2.Checkpoint) -> dict[str, Any] | None:
+    """The validation images of a checkpoint as the database keeps them."""
+    if not told.HasField("validation_images"):
+        return None
+    images = told.validation_images
+    return {"storage_path": images.storage_path, "size_bytes": images.size_bytes, "sha256": images.sha256}

@@ -10,7 +10,8 @@ import grpc
 
 from rpc.channel import open_mesh_channel
 from rpc.times import now_timestamp
-from tests.gateway.stand_in import MESH_TOKEN
+from storage.objects import keys
+from storage.objects.digest import files_digest
 from visionmesh.mesh.v1 import run_pb2, telemetry_pb2, telemetry_service_pb2_grpc
 from visionmesh.v1 import checkpoint_pb2, common_pb2, event_pb2
 
@@ -67,9 +68,9 @@ class Script:
             epoch=epoch,
             metrics={"accuracy": accuracy},
             files=[file],
-            storage_path=f"checkpoints/default/{self.run.job_id}/{identity}/",
+            storage_path=keys.checkpoint_prefix(self.run.project_id, self.run.job_id, identity),
             size_bytes=10,
-            digest="cd" * 32,
+            digest=files_digest([(file.name, file.sha256)]),
             resumable=resumable,
             create_time=now_timestamp(),
         )
@@ -86,7 +87,7 @@ class Script:
 class Connection:
     """One stream of an agent. ``commands`` collects what it was told while it waited for something else."""
 
-    def __init__(self, mesh_address: str, run: run_pb2.RunSpec, token: str = MESH_TOKEN) -> None:
+    def __init__(self, mesh_address: str, run: run_pb2.RunSpec, token: str) -> None:
         self.run = run
         self.commands: list[int] = []
         self._channel = open_mesh_channel(mesh_address, token)
