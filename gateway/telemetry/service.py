@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -48,6 +49,7 @@ class Contact:
     run_id: str
     job_id: str
     last_heard: float = field(default_factory=time.monotonic)
+    speaking: int = 0  # what it said and the database has not taken yet
     last_written: float = 0.0
     connections: list[asyncio.Queue[str]] = field(default_factory=list)
 
@@ -85,7 +87,8 @@ class TelemetryService:
             transaction.jobs.touch(run_id, now())
             return Greeting(positions, RunFacts(run_id, job_id, job.project_id, job.epochs)), job.state
 
-        greeting, state = await self._log.transact(job_id, hello)
+        with self._hearing(run_id):
+            greeting, state = await self._log.transact(job_id, hello)
         if greeting.facts is None:
             return greeting  # nothing is expected of it any more
         contact = self.expect(run_id, job_id)
@@ -121,7 +124,8 @@ class TelemetryService:
             return Greeting(transaction.positions(run_id), None if ended else facts)
 
         try:
-            greeting = await self._log.transact(facts.job_id, take)
+            with self._hearing(run_id):
+                greeting = await self._log.transact(facts.job_id, take)
         except SequenceGap as gap:
             raise _out_of_order(gap) from gap
         self._heard(run_id, written=True)
@@ -145,8 +149,9 @@ class TelemetryService:
         return self._contacts.setdefault(run_id, Contact(run_id, job_id))
 
     def silent_seconds(self, run_id: str, job_id: str) -> float:
-        """Seconds since the run was last heard of."""
-        return time.monotonic() - self.expect(run_id, job_id).last_heard
+        """Seconds since the run was last heard of; 0 while the database takes what it said."""
+        contact = self.expect(run_id, job_id)
+        return 0.0 if contact.speaking else time.monotonic() - contact.last_heard
 
     def stop(self, run_id: str) -> bool:
         """Tell a run to stop at the next batch; False when its agent is not connected."""
@@ -174,6 +179,20 @@ class TelemetryService:
             return False
         contact.tell(command)
         return True
+
+    @contextmanager
+    def _hearing(self, run_id: str) -> Iterator[None]:
+        """The run is in contact while a slow database takes what it said, however long that is."""
+        contact = self._contacts.get(run_id)
+        if contact is None:
+            yield
+            return
+        contact.speaking += 1
+        try:
+            yield
+        finally:
+            contact.speaking -= 1
+            contact.last_heard = time.monotonic()
 
     def _heard(self, run_id: str, *, written: bool) -> None:
         contact = self._contacts.get(run_id)

@@ -44,9 +44,9 @@ class FakeGateway(TelemetryServiceServicer):
     def target(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    async def start(self) -> None:
-        # The token of every run; which belongs to which is for the tests of the gateway.
-        interceptors = [ErrorInterceptor(), MeshAuthInterceptor(RUN_TOKEN)]
+    async def start(self, token: str = RUN_TOKEN) -> None:
+        """Serve the runs of one token; which belongs to which is for the tests of the gateway."""
+        interceptors = [ErrorInterceptor(), MeshAuthInterceptor(token)]
         self._server = grpc.aio.server(interceptors=interceptors, options=[("grpc.so_reuseport", 0)])
         add_TelemetryServiceServicer_to_server(self, self._server)
         self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")

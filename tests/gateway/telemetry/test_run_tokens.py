@@ -82,10 +82,8 @@ async def test_the_token_of_a_run_opens_no_public_call(runs: RealRuns, gateway: 
 async def test_a_token_is_kept_as_a_digest_alone(runs: RealRuns, gateway: GatewayProcess) -> None:
     run = await runs.begin()
     await runs.agent(run)
-    files = [
-        path for path in gateway.folder.iterdir() if path.name.startswith("visionmesh.db") or path.suffix == ".log"
-    ]
-    assert len(files) >= 2
+    files = [path for path in gateway.folder.iterdir() if path.suffix in (".db", ".db-wal", ".log")]
+    assert len(files) == 3
     assert not [path.name for path in files if run.token.encode() in path.read_bytes()]
 
 
