@@ -141,8 +141,9 @@ class TelemetryService:
         self._heard(run_id, written=False)
         if contact.last_heard - contact.last_written < self._write_contact_seconds:
             return
-        if await self._log.touch(job_id, run_id):
-            contact.last_written = time.monotonic()
+        if not await self._log.touch(job_id, run_id):
+            raise Superseded("given up")  # by another gateway, or it would not be a contact
+        contact.last_written = time.monotonic()
 
     def expect(self, run_id: str, job_id: str) -> Contact:
         """Reckon with a run from now on: its lease begins here unless it was heard of before."""

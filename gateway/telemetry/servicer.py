@@ -55,7 +55,8 @@ class TelemetryServicer(telemetry_service_pb2_grpc.TelemetryServiceServicer):
         commands: asyncio.Queue[str] = asyncio.Queue()
         try:
             greeting = await self._service.connect(agent_run(), hello.run_id, hello.job_id, commands)
-        except Superseded:
+        except Superseded as error:
+            _log_superseded(error)
             yield _command(ABANDON)
             return
         if greeting.facts is None:
@@ -96,7 +97,8 @@ class TelemetryServicer(telemetry_service_pb2_grpc.TelemetryServiceServicer):
                 answers.put_nowait(_acknowledgement(greeting.positions))
                 if greeting.facts is None:
                     return
-        except Superseded:
+        except Superseded as error:
+            _log_superseded(error)
             answers.put_nowait(_command(ABANDON))
         finally:
             answers.put_nowait(None)
@@ -119,6 +121,11 @@ def _out_of_place(field: str) -> DomainError:
     if field == "hello":
         return invalid_request([Violation("hello", "was said before; a stream speaks for one run")])
     return invalid_request([Violation("message", "is missing or unknown to this gateway")])
+
+
+def _log_superseded(error: Superseded) -> None:
+    own = agent_run()
+    logger.warning("agent told to abandon its run", run_id=own.run_id, job_id=own.job_id, because=str(error))
 
 
 async def _tell(commands: asyncio.Queue[str], answers: asyncio.Queue[Response | None]) -> None:

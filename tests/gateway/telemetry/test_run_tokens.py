@@ -249,6 +249,8 @@ async def test_a_superseded_run_ends_nothing_and_is_told_so(runs: RealRuns) -> N
     await back.say_hello()
     assert await back.told() == ABANDON
     assert (await runs.job(run)).state == "RUNNING" and kinds(await log_of(runs, run)) == ["training_start"]
+    told = [(line["event"], line["because"]) for line in runs.warnings(run)]
+    assert told == [("agent told to abandon its run", "LEASE_EXPIRED")] * 2
 
 
 async def test_a_token_goes_with_its_job(runs: RealRuns) -> None:
