@@ -112,8 +112,12 @@ class Connection:
         await self.write(telemetry_pb2.PublishEventsRequest(batch=telemetry_pb2.EventBatch(events=events)))
 
     async def heartbeat(self) -> Positions:
-        await self.write(telemetry_pb2.PublishEventsRequest(heartbeat=telemetry_pb2.AgentHeartbeat()))
+        await self.beat()
         return await self.acknowledged()
+
+    async def beat(self) -> None:
+        """Give a sign of life and wait for nothing."""
+        await self.write(telemetry_pb2.PublishEventsRequest(heartbeat=telemetry_pb2.AgentHeartbeat()))
 
     async def write(self, request: telemetry_pb2.PublishEventsRequest) -> None:
         await self._call.write(request)
