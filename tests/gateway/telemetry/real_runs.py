@@ -71,7 +71,8 @@ class RealRuns:
     def warnings(self, run: RealRun) -> list[dict[str, Any]]:
         """The gateway's warnings about an agent of the run, as its log has them."""
         lines = [json.loads(line) for line in self.gateway.log().splitlines() if line.startswith("{")]
-        about = [line for line in lines if line.get("run_id") == run.spec.run_id and line["level"] == "warning"]
+        warnings = [line for line in lines if line["level"] == "warning" and line["event"].startswith("agent ")]
+        about = [line for line in warnings if line.get("run_id") == run.spec.run_id]
         assert all(line["job_id"] == run.spec.job_id for line in about)
         return about
 
