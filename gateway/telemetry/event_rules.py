@@ -30,7 +30,7 @@ MAX_END_BYTES = 128 << 10
 # What a Timestamp may hold: 0001-01-01 to 9999-12-31. Which time it is, is the training machine's own affair.
 TIMESTAMP_SECONDS = range(-62_135_596_800, 253_402_300_800)
 
-SOURCES: Mapping[int, str] = {
+SOURCES: Mapping[run_pb2.EventSource, str] = {
     run_pb2.EVENT_SOURCE_TRAINING: "training",
     run_pb2.EVENT_SOURCE_LOG: "log",
     run_pb2.EVENT_SOURCE_AGENT: "agent",
@@ -177,7 +177,7 @@ def _end(run: RunFacts, event: run_pb2.RunEvent) -> Objections:
 
 
 # By payload: which sources may tell it, and how it is looked at. What does not stand here is refused.
-_RULES: Mapping[str, tuple[tuple[int, ...], Callable[[RunFacts, run_pb2.RunEvent], Objections]]] = {
+_RULES: Mapping[str, tuple[tuple[run_pb2.EventSource, ...], Callable[[RunFacts, run_pb2.RunEvent], Objections]]] = {
     "preparation": ((run_pb2.EVENT_SOURCE_AGENT,), _preparation),
     "training_start": ((run_pb2.EVENT_SOURCE_TRAINING,), _training_start),
     "progress": ((run_pb2.EVENT_SOURCE_TRAINING,), _progress),

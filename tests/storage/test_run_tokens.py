@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -27,15 +29,18 @@ async def test_every_token_of_a_run_is_good_until_its_job_is_deleted(database: D
     given = await database.write(begin)
     assert len(set(given)) == 3
 
+    def find(token: str, session: Session) -> str | None:
+        run = RunTokenRepository(session).run_of(token)
+        return run.id if run is not None else None
+
     async def runs() -> list[str | None]:
-        found = await database.read(lambda session: [RunTokenRepository(session).run_of(token) for token in given])
-        return [run.id if run is not None else None for run in found]
+        return [await database.read(partial(find, token)) for token in given]
 
     assert await runs() == ["run_1", "run_1", "run_2"]
     kept = await database.read(lambda session: {*session.scalars(select(RunToken.digest))})
     assert kept == {token_digest(token) for token in given}
     for wrong in ("", "run_1", given[0][:-1], *kept):
-        assert await database.read(lambda session, text=wrong: RunTokenRepository(session).run_of(text)) is None
+        assert await database.read(partial(find, wrong)) is None
     await database.write(lambda session: JobRepository(session).end_run("run_1", "LEASE_EXPIRED"))
     assert await runs() == ["run_1", "run_1", "run_2"]  # there is still something to tell its agent
     await database.write(lambda session: JobRepository(session).delete(job.id))

@@ -89,7 +89,8 @@ async def test_an_agent_without_a_good_token_gives_up_and_its_training_ends(plac
     impatient(place, 0.5)
     folder = place.launch(place.spec("run", epochs=1000, step_seconds=0.02), "the-token-of-no-run")
     await place.gateway.until(folder.is_ended)
-    assert folder.ended_why() == "refused" and training_is_over(folder)
+    assert folder.ended_why() == "refused"
+    await place.gateway.until(lambda: training_is_over(folder))
     assert not place.gateway.events["run"] and b"TOKEN_INVALID" in folder.agent_log.read_bytes()
     assert place.launcher.free_slots() == 2
     assert not token_file(place, "run").exists()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from storage.objects import keys
 from storage.objects.digest import files_digest
@@ -56,7 +57,7 @@ def _bare(source: int) -> bytes:
 
 def _absurd(run: run_pb2.RunSpec) -> Iterator[Forgery]:
     def start(**fields: int) -> run_pb2.RunEvent:
-        good = {"total_epochs": EPOCHS, "start_epoch": 1, "steps_per_epoch": 4}
+        good: dict[str, Any] = {"total_epochs": EPOCHS, "start_epoch": 1, "steps_per_epoch": 4}
         return Script(run).event(TRAINING, training_start=event_pb2.TrainingStart(**{**good, **fields}))
 
     yield "training_start.total_epochs", start(total_epochs=EPOCHS + 1)
@@ -148,7 +149,7 @@ def _checkpoints(run: run_pb2.RunSpec, other: run_pb2.RunSpec) -> Iterator[Forge
         yield f"checkpoint.validation_images.{field}", event
 
 
-def _with_file(event: run_pb2.RunEvent, change: dict[str, object]) -> run_pb2.RunEvent:
+def _with_file(event: run_pb2.RunEvent, change: Mapping[str, object]) -> run_pb2.RunEvent:
     """The event with its file changed, or without it; digest and size are those of what is there."""
     [file] = event.checkpoint.files
     if change == {"name": None}:
