@@ -22,8 +22,8 @@ from visionmesh.v1 import event_pb2
 
 # Twice what agents send.
 MAX_BATCH_EVENTS = 1000
-# Agents cut lines at a tenth of it.
-MAX_TEXT_BYTES = 64 << 10
+# Agents cut lines at a small part of it.
+MAX_TEXT_BYTES = 256 << 10
 MAX_NAME_BYTES = 200
 MAX_METRICS = 1000
 MAX_END_BYTES = 128 << 10

@@ -21,6 +21,9 @@ AGENT = run_pb2.EVENT_SOURCE_AGENT
 STOP = telemetry_pb2.RUN_COMMAND_STOP
 ABANDON = telemetry_pb2.RUN_COMMAND_ABANDON
 PATIENCE_SECONDS = 20.0
+# Of the one file of every checkpoint, and of the checkpoint.
+WEIGHTS = "ab" * 32
+DIGEST = files_digest([("weights.safetensors", WEIGHTS)])
 
 Positions = dict[int, int]
 
@@ -60,7 +63,7 @@ class Script:
     def checkpoint(self, epoch: int, accuracy: float = 0.5, *, resumable: bool = True) -> run_pb2.RunEvent:
         """A checkpoint whose id is ``{run}-{epoch}``."""
         identity = f"{self.run.run_id[-12:]}-{epoch}"
-        file = checkpoint_pb2.CheckpointFile(name="weights.safetensors", size_bytes=10, sha256="ab" * 32)
+        file = checkpoint_pb2.CheckpointFile(name="weights.safetensors", size_bytes=10, sha256=WEIGHTS)
         checkpoint = checkpoint_pb2.Checkpoint(
             id=identity,
             job_id=self.run.job_id,
@@ -70,7 +73,7 @@ class Script:
             files=[file],
             storage_path=keys.checkpoint_prefix(self.run.project_id, self.run.job_id, identity),
             size_bytes=10,
-            digest=files_digest([(file.name, file.sha256)]),
+            digest=DIGEST,
             resumable=resumable,
             create_time=now_timestamp(),
         )

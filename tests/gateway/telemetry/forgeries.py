@@ -77,7 +77,7 @@ def _absurd(run: run_pb2.RunSpec) -> Iterator[Forgery]:
     yield "metric.extra_metrics", Script(run).metric(1, **{f"m{number}": 1.0 for number in range(2000)})
     yield "metric.extra_metrics", Script(run).metric(1, **{"m" * 1000: 1.0})
     yield "log.message", Script(run).line("x" * (10 << 20))
-    yield "log.message", Script(run).line("é" * (40 << 10))
+    yield "log.message", Script(run).line("é" * (200 << 10))
     yield "log.source", Script(run).event(LOG, log=event_pb2.LogLine(level=2, source="s" * 1000))  # type: ignore[arg-type]
     yield "log.level", Script(run).event(LOG, log=event_pb2.LogLine(level=9))  # type: ignore[arg-type]
     yield "preparation.total", Script(run).event(AGENT, preparation=event_pb2.Preparation(total=-1))
