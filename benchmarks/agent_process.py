@@ -29,7 +29,7 @@ from trainer.runs.spool import SpoolWriter
 from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import event_pb2
 
-TOKEN_VARIABLE = "BENCHMARK_MESH_TOKEN"
+TOKEN_VARIABLE = "BENCHMARK_RUN_TOKEN"
 SOURCE = run_pb2.EVENT_SOURCE_TRAINING
 
 

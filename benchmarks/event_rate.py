@@ -14,7 +14,7 @@ from benchmarks.agent_process import TOKEN_VARIABLE
 from benchmarks.databases import database_urls
 from benchmarks.gateway_process import GatewayProcess
 from benchmarks.measure import Options, Report, Series, in_turns, main, ratio
-from benchmarks.records import running_job
+from benchmarks.records import run_token, running_job
 from benchmarks.worker import Worker
 
 JOBS = 4
@@ -35,7 +35,7 @@ def measure(options: Options) -> Sequence[Report]:
                     run.job_id,
                     run.run_id,
                     gateway.mesh_address,
-                    variables={TOKEN_VARIABLE: gateway.mesh_token},
+                    variables={TOKEN_VARIABLE: run_token(gateway.database_url, run.run_id)},
                 )
                 agents[name].append(open_.enter_context(worker))
         sides_of = {name: partial(_rate, workers, events) for name, workers in agents.items()}

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from storage.database.engine import Database
 from storage.database.ids import new_id
 from storage.database.jobs import JobRepository
+from storage.database.run_tokens import RunTokenRepository
 from storage.database.tables import Run, TrainingJob, now
 from storage.database.users import UserRepository
 from visionmesh.mesh.v1 import run_pb2
@@ -16,15 +17,32 @@ from visionmesh.mesh.v1 import run_pb2
 OWNER = "owner"
 
 
-def running_job(database_url: str, epochs: int = 1_000_000) -> run_pb2.RunSpec:
+# Every metric of a benchmark is of an epoch of its own.
+MAX_EPOCHS = (1 << 31) - 1
+
+
+def running_job(database_url: str, epochs: int = MAX_EPOCHS) -> run_pb2.RunSpec:
     """Make a RUNNING job of the gateway's owner in its first attempt, and return the run's ids for its agent."""
     [run] = running_jobs(database_url, 1, epochs)
     return run
 
 
-def running_jobs(database_url: str, count: int, epochs: int = 1_000_000) -> list[run_pb2.RunSpec]:
+def running_jobs(database_url: str, count: int, epochs: int = MAX_EPOCHS) -> list[run_pb2.RunSpec]:
     """Make as many of them."""
     return asyncio.run(_running_jobs(database_url, count, epochs))
+
+
+def run_token(database_url: str, run_id: str) -> str:
+    """Make a token for the agent of a run."""
+    return asyncio.run(_run_token(database_url, run_id))
+
+
+async def _run_token(database_url: str, run_id: str) -> str:
+    database = Database(database_url, pool_size=1)
+    try:
+        return await database.write(lambda session: RunTokenRepository(session).add(run_id))
+    finally:
+        await database.close()
 
 
 async def _running_jobs(database_url: str, count: int, epochs: int) -> list[run_pb2.RunSpec]:
@@ -68,4 +86,4 @@ def _add(session: Session, epochs: int) -> run_pb2.RunSpec:
         )
     )
     jobs.add_run(Run(id=run_id, job_id=job.id, attempt=1))
-    return run_pb2.RunSpec(run_id=run_id, job_id=job.id, attempt=1, epochs=epochs)
+    return run_pb2.RunSpec(run_id=run_id, job_id=job.id, attempt=1, project_id=job.project_id, epochs=epochs)

@@ -17,7 +17,7 @@ from benchmarks.agent_process import TOKEN_VARIABLE
 from benchmarks.databases import database_urls
 from benchmarks.gateway_process import GatewayProcess
 from benchmarks.measure import Options, Report, Series, in_turns, main, percentile, ratio
-from benchmarks.records import running_job
+from benchmarks.records import run_token, running_job
 from benchmarks.worker import Worker
 from rpc.process import loop_factory
 from visionmesh.v1 import training_pb2, training_service_pb2_grpc
@@ -51,7 +51,7 @@ def measure(options: Options) -> Sequence[Report]:
                 run.job_id,
                 run.run_id,
                 gateway.mesh_address,
-                variables={TOKEN_VARIABLE: gateway.mesh_token},
+                variables={TOKEN_VARIABLE: run_token(gateway.database_url, run.run_id)},
             )
             place = Place(gateway, run.job_id, open_.enter_context(worker))
             place.agent.ask(do="follow")

@@ -25,6 +25,7 @@ from gateway.owner import ensure_owner
 from gateway.registry.service import RegistryService
 from gateway.registry.servicer import RegistryServicer
 from gateway.settings import GatewaySettings
+from gateway.telemetry.access import RunTokenInterceptor
 from gateway.telemetry.leases import LeaseKeeper
 from gateway.telemetry.service import TelemetryService
 from gateway.telemetry.servicer import TelemetryServicer
@@ -43,7 +44,7 @@ from gateway.training.validation_objects import ValidationObjects
 from gateway.work_folder import WorkFolderUnusable
 from rpc.allocator import return_large_blocks
 from rpc.channel import MAX_MESSAGE_BYTES
-from rpc.interceptors import ErrorInterceptor, MeshAuthInterceptor
+from rpc.interceptors import ErrorInterceptor
 from rpc.logs import configure_logs
 from rpc.process import AddressInUse, bind, listen_for_signals, loop_factory, read_settings, refuse, write_addresses
 from rpc.server import HealthyServer, create_server, service_name
@@ -182,7 +183,7 @@ class Gateway:
                     partial(telemetry_service_pb2_grpc.add_TelemetryServiceServicer_to_server, telemetry),
                 )
             ],
-            interceptors=[ErrorInterceptor(explain), MeshAuthInterceptor(token)],
+            interceptors=[ErrorInterceptor(explain), RunTokenInterceptor(database)],
             max_message_bytes=MAX_MESSAGE_BYTES,
         )
 

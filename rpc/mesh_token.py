@@ -13,7 +13,7 @@ class MeshTokenSettings(BaseSettings):
     """Part of every server's settings. ``mesh_token`` is there in the end, wherever it came from."""
 
     mesh_token: SecretStr = Field(
-        min_length=16, description="Secret that gateway, trainers and run agents share, at least 16 characters."
+        min_length=16, description="Secret that gateway and trainers share, at least 16 characters."
     )
     mesh_token_file: Path | None = Field(
         None, description="File that holds the mesh token, in place of VISIONMESH_MESH_TOKEN."

@@ -46,6 +46,14 @@ class GatewayProcess:
         return f"127.0.0.1:{self.port}"
 
     @property
+    def mesh_address(self) -> str:
+        return str(json.loads((self.folder / "gateway.json").read_text())["mesh"])
+
+    @property
+    def database_url(self) -> str:
+        return self._variables["VISIONMESH_DATABASE_URL"]
+
+    @property
     def token(self) -> str:
         return (self.folder / "token").read_text().strip()
 

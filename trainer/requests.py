@@ -15,6 +15,8 @@ from visionmesh.v1 import common_pb2, inference_pb2, training_pb2
 # Ids become names of folders.
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 
+_TOKEN = re.compile(r"[A-Za-z0-9._-]{16,200}")
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _MAX_TOP_K = 1000
@@ -24,8 +26,17 @@ _DEFAULT_CLASSIFICATION_THRESHOLD = 0.0
 _DEFAULT_DETECTION_THRESHOLD = 0.25
 
 
-def check_run_spec(run: run_pb2.RunSpec) -> None:
+def check_start(request: trainer_pb2.StartRunRequest) -> None:
     """Raise INVALID_REQUEST naming everything that keeps a run from being started."""
+    violations = _spec_violations(request.run)
+    # It travels in metadata and in an environment variable.
+    if not _TOKEN.fullmatch(request.run_token):
+        violations.append(Violation("run_token", "It must be 16 to 200 letters, digits, '.', '_' or '-'."))
+    if violations:
+        raise invalid_request(violations)
+
+
+def _spec_violations(run: run_pb2.RunSpec) -> list[Violation]:
     violations: list[Violation] = []
     if not _ID.fullmatch(run.run_id):
         violations.append(Violation("run.run_id", "It must be 1 to 128 letters, digits, '.', '_' or '-'."))
@@ -47,8 +58,7 @@ def check_run_spec(run: run_pb2.RunSpec) -> None:
         violations.append(Violation("run.no_progress_seconds", "It must be 0 or more."))
     if not run.learning_rate > 0:
         violations.append(Violation("run.learning_rate", "It must be greater than 0."))
-    if violations:
-        raise invalid_request(violations)
+    return violations
 
 
 def job_draft(request: trainer_pb2.ValidateConfigRequest) -> JobDraft:

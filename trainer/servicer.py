@@ -28,7 +28,7 @@ from trainer.converters import (
     violation_messages,
 )
 from trainer.predictors import PredictorPool
-from trainer.requests import check_run_spec, job_draft, predict_options
+from trainer.requests import check_start, job_draft, predict_options
 from trainer.runs.launcher import LocalLauncher
 from visionmesh.errors import Violation
 from visionmesh.mesh.v1 import trainer_pb2
@@ -120,8 +120,8 @@ class TrainerServicer(TrainerServiceServicer):
     async def StartRun(self, request: trainer_pb2.StartRunRequest, context: Context) -> trainer_pb2.StartRunResponse:
         if self.draining:
             raise DomainError("SHUTTING_DOWN", "The trainer is shutting down; start the run on another.")
-        check_run_spec(request.run)
-        await self._launch(lambda: self._launcher.start(request.run))
+        check_start(request)
+        await self._launch(lambda: self._launcher.start(request.run, request.run_token))
         logger.info("run started", run_id=request.run.run_id, job_id=request.run.job_id)
         return trainer_pb2.StartRunResponse()
 

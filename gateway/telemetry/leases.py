@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 
 import structlog
@@ -22,8 +23,9 @@ logger = structlog.get_logger()
 
 
 class LeaseKeeper:
-    """Judges the runs once every ``check_seconds``. After a start of the gateway every lease begins anew: agents that
-    went on meanwhile get the time to say hello."""
+    """Judges the runs once every ``check_seconds``, by a clock that nobody sets. After a start of the gateway, and
+    after a time in which it could not take what agents said, every lease begins anew: those that went on meanwhile get
+    the time to say hello."""
 
     def __init__(
         self,
@@ -41,10 +43,12 @@ class LeaseKeeper:
         self._contact_lost_seconds = contact_lost_seconds
         self._lease_seconds = lease_seconds
         self._check_seconds = check_seconds
+        self._hearing_since = self._last_look = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to judge."""
+        self._hearing_since = self._last_look = time.monotonic()
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
@@ -63,14 +67,24 @@ class LeaseKeeper:
 
     async def _check(self) -> None:
         jobs = await self._log.database.read(lambda session: JobRepository(session).in_states(WITH_RUN))
+        looked = time.monotonic()
+        if looked - self._last_look > self._contact_lost_seconds + self._check_seconds:
+            # The database was away, or this process stood still: agents that spoke were not heard.
+            self._hearing_since = looked
+        self._last_look = looked
         self._telemetry.forget_others({job.current_run_id for job in jobs})
         for job in jobs:
             silent = self._telemetry.silent_seconds(job.current_run_id, job.id)
-            if silent > self._lease_seconds:
+            if self._is_over(job):
                 await self._expire(job)
             elif silent > self._contact_lost_seconds and job.contact_lost_time is None:
                 logger.warning("contact lost", job_id=job.id, run_id=job.current_run_id)
                 await self._show_lost(job, silent)
+
+    def _is_over(self, job: TrainingJob) -> bool:
+        """Whether the lease of the job's run has ended, as far as this gateway could hear."""
+        silent = self._telemetry.silent_seconds(job.current_run_id, job.id)
+        return min(silent, time.monotonic() - self._hearing_since) > self._lease_seconds
 
     async def _show_lost(self, job: TrainingJob, silent: float) -> None:
         since = now() - timedelta(seconds=silent)
@@ -90,14 +104,18 @@ class LeaseKeeper:
             metadata={"run_id": run_id, "lease_seconds": f"{self._lease_seconds:g}"},
         )
 
-        def expire(transaction: JobTransaction) -> str:
-            if transaction.job.state not in WITH_RUN:
-                return ""
-            ended = end_attempt(transaction, run_id, "FAILED", failure, end_kind="LEASE_EXPIRED")
+        def expire(transaction: JobTransaction) -> str | None:
+            # Asked once more: this may have waited for the transaction of an agent that spoke.
+            if transaction.job.state not in WITH_RUN or not self._is_over(job):
+                return None
+            if not end_attempt(transaction, run_id, "FAILED", failure, end_kind="LEASE_EXPIRED"):
+                return None
             run = transaction.jobs.get_run(run_id)
-            return run.trainer_address if ended and run is not None else ""
+            return run.trainer_address if run is not None else ""
 
         address = await self._log.transact(job.id, expire)
+        if address is None:
+            return
         logger.warning("lease expired", job_id=job.id, run_id=run_id)
         self._telemetry.abandon(run_id)
         trainer = self._fleet.at(address)

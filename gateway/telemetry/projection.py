@@ -7,34 +7,26 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import structlog
 from google.protobuf import json_format
 
 from gateway.enums import ATTEMPT_OUTCOMES
 from gateway.events.encoding import KINDS, encoder
 from gateway.events.log import JobTransaction
+from gateway.telemetry.event_rules import SOURCES, event_refused
 from gateway.training.attempts import end_attempt, is_better
 from gateway.training.retention import enforce
 from rpc.times import from_timestamp
 from storage.database.events import NewEvent
 from storage.database.garbage import OBJECT, GarbageItem
 from storage.database.projections import CheckpointRepository, MetricRepository, ValidationRepository
-from storage.database.tables import Checkpoint, Metric, TrainingJob, ValidationResult, now
-from storage.objects import keys
+from storage.database.tables import Checkpoint, Metric, ValidationResult, now
+from visionmesh.errors import Violation
 from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import checkpoint_pb2, common_pb2, event_pb2
 
-logger = structlog.get_logger()
-MAX_ID_LENGTH = 40  # of the column
-SOURCES = {
-    run_pb2.EVENT_SOURCE_TRAINING: "training",
-    run_pb2.EVENT_SOURCE_LOG: "log",
-    run_pb2.EVENT_SOURCE_AGENT: "agent",
-}
-
 
 def ingest(transaction: JobTransaction, run_id: str, events: Sequence[run_pb2.RunEvent]) -> None:
-    """Append the events that are new and apply them, in order. Raises SequenceGap: then nothing is kept.
+    """Append the events that are new and apply them, in order. Raises SequenceGap, EVENT_REFUSED: then nothing is kept.
 
     The log is written in stretches that end where an event changes the job's state, so that the change follows its
     cause. A stretch costs the same however many events came before.
@@ -146,9 +138,6 @@ class _Projection:
     def _checkpoint(self, event: run_pb2.RunEvent, sequence: int) -> None:
         told = event.checkpoint
         job = self._transaction.job
-        if not _lies_where_it_should(job, told):
-            logger.warning("checkpoint lies elsewhere", job_id=job.id, storage_path=told.storage_path)
-            return
         checkpoints = CheckpointRepository(self._transaction.session)
         metrics = {name: value for name, value in told.metrics.items() if math.isfinite(value)}
         new = checkpoints.put(
@@ -163,13 +152,12 @@ class _Projection:
                 size_bytes=told.size_bytes,
                 digest=told.digest,
                 resumable=told.resumable,
-                validation_images=self._images(told),
+                validation_images=_images(told),
                 create_time=from_timestamp(told.create_time) if told.HasField("create_time") else now(),
             )
         )
         if not new:
-            logger.warning("checkpoint id is taken", job_id=job.id, run_id=self._run_id, checkpoint_id=told.id)
-            return
+            raise event_refused(event, [Violation("checkpoint.id", "is the id of another checkpoint")])
         self._changes["last_checkpoint_id"] = told.id
         value = metrics.get(job.primary_metric)
         best = self._changes.get("best_metric", job.best_metric)
@@ -181,16 +169,6 @@ class _Projection:
         self._transaction.discard(*(GarbageItem(OBJECT, path) for path in images))
         self.finish()  # best and last are looked up in the job
         enforce(self._transaction)
-
-    def _images(self, told: checkpoint_pb2.Checkpoint) -> dict[str, Any] | None:
-        """The validation images of a checkpoint, if they lie where they should: what is recorded is removed one day."""
-        if not told.HasField("validation_images"):
-            return None
-        job, images = self._transaction.job, told.validation_images
-        if images.storage_path != keys.validation_images(job.project_id, job.id, told.id):
-            logger.warning("validation images lie elsewhere", job_id=job.id, storage_path=images.storage_path)
-            return None
-        return {"storage_path": images.storage_path, "size_bytes": images.size_bytes, "sha256": images.sha256}
 
     def _validation(self, event: run_pb2.RunEvent, sequence: int) -> None:
         summary = json_format.MessageToDict(event.validation, preserving_proto_field_name=True)
@@ -212,16 +190,6 @@ class _Projection:
         enforce(self._transaction)  # what the run went on from may go now
 
 
-def _lies_where_it_should(job: TrainingJob, told: checkpoint_pb2.Checkpoint) -> bool:
-    """What is recorded is sent to callers, loaded by trainers, and removed one day: it must be the job's own."""
-    if not 0 < len(told.id) <= MAX_ID_LENGTH or "\0" in told.id:
-        return False
-    names = [file.name for file in told.files]
-    return told.storage_path == keys.checkpoint_prefix(job.project_id, job.id, told.id) and all(
-        name not in ("", ".", "..") and not {"/", "\\", "\0"} & {*name} for name in names
-    )
-
-
 def _after(time: datetime, seconds: float) -> datetime | None:
     """The time so many seconds later; None where an agent tells of none."""
     if not seconds >= 0:
@@ -230,3 +198,11 @@ def _after(time: datetime, seconds: float) -> datetime | None:
         return time + timedelta(seconds=seconds)
     except OverflowError:
         return None
+
+
+def _images(told: checkpoint_pb2.Checkpoint) -> dict[str, Any] | None:
+    """The validation images of a checkpoint as the database keeps them."""
+    if not told.HasField("validation_images"):
+        return None
+    images = told.validation_images
+    return {"storage_path": images.storage_path, "size_bytes": images.size_bytes, "sha256": images.sha256}

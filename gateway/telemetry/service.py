@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import structlog
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.events.log import JobLog, JobTransaction
-from gateway.telemetry.projection import SOURCES, ingest
-from rpc.errors import DomainError, invalid_request
+from gateway.telemetry.access import AgentRun
+from gateway.telemetry.event_rules import SOURCES, RunFacts, check_batch, event_refused
+from gateway.telemetry.projection import ingest
+from rpc.errors import DomainError
 from storage.database.errors import SequenceGap
 from storage.database.jobs import JobRepository
-from storage.database.tables import now
+from storage.database.tables import Run, now
 from visionmesh.errors import Violation
 from visionmesh.mesh.v1 import run_pb2
 
@@ -24,12 +26,21 @@ logger = structlog.get_logger()
 STOP, ABANDON = "STOP", "ABANDON"
 # The outcomes with which an agent itself ends a run: it may come back for acknowledgements it missed.
 OWN_ENDS = ("COMPLETED", "STOPPED", "FAILED")
-# What a Timestamp may hold: 0001-01-01 to 9999-12-31.
-TIMESTAMP_SECONDS = range(-62_135_596_800, 253_402_300_800)
 
 
 class Superseded(Exception):
     """The run no longer counts: its job has a newer one, or gave this one up."""
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """The answer to hello: the last durable position of each source, and what is known of a run that goes on.
+
+    ``facts`` is None when the end of the run is durable: nothing is left to do for its agent.
+    """
+
+    positions: Mapping[str, int]
+    facts: RunFacts | None
 
 
 @dataclass
@@ -39,6 +50,7 @@ class Contact:
     run_id: str
     job_id: str
     last_heard: float = field(default_factory=time.monotonic)
+    speaking: int = 0  # what it said and the database has not taken yet
     last_written: float = 0.0
     connections: list[asyncio.Queue[str]] = field(default_factory=list)
 
@@ -56,35 +68,43 @@ class TelemetryService:
         self._write_contact_seconds = write_contact_seconds
         self._contacts: dict[str, Contact] = {}
 
-    async def connect(self, run_id: str, job_id: str, commands: asyncio.Queue[str]) -> Mapping[str, int]:
-        """Say hello: returns the last durable position of each source. ``commands`` will hold what the agent is told.
+    async def connect(self, own: AgentRun, run_id: str, job_id: str, commands: asyncio.Queue[str]) -> Greeting:
+        """Say hello as run ``run_id`` of job ``job_id``. ``commands`` will hold what the agent is told.
 
-        Raises Superseded when the run no longer counts or its job was deleted, INVALID_REQUEST for a run that was
-        never made.
+        Raises Superseded when the run no longer counts or its job was deleted, RUN_NOT_ALLOWED when it is not ``own``,
+        that of the token.
         """
+        if (run_id, job_id) != (own.run_id, own.job_id):
+            raise DomainError(
+                "RUN_NOT_ALLOWED",
+                "This token is good for another run than the one that hello names.",
+                metadata={"run_id": run_id, "job_id": job_id},
+            )
 
-        def hello(transaction: JobTransaction) -> tuple[Mapping[str, int], str]:
-            run = transaction.jobs.get_run(run_id)
-            if run is None or run.job_id != job_id:
-                raise invalid_request([Violation("hello.run_id", f"there is no run {run_id!r} of job {job_id!r}")])
-            if run.end_kind not in ("", *OWN_ENDS):
-                raise Superseded(run.end_kind)
+        def hello(transaction: JobTransaction) -> tuple[Greeting, str]:
+            job, run = transaction.job, _present(transaction, run_id)
+            positions = transaction.positions(run_id)
+            if run.end_kind:
+                return Greeting(positions, None), job.state
             transaction.jobs.touch(run_id, now())
-            return transaction.positions(run_id), transaction.job.state
+            return Greeting(positions, RunFacts(run_id, job_id, job.project_id, job.epochs)), job.state
 
         try:
-            positions, state = await self._log.transact(job_id, hello)
+            with self._hearing(run_id):
+                greeting, state = await self._log.transact(job_id, hello)
         except DomainError as error:
             if error.reason == "JOB_NOT_FOUND" and await self._was_deleted(job_id):
                 raise Superseded("its job was deleted") from error
             raise
+        if greeting.facts is None:
+            return greeting  # nothing is expected of it any more
         contact = self.expect(run_id, job_id)
         contact.last_heard = contact.last_written = time.monotonic()
         contact.connections.append(commands)
         if state == "STOPPING":
             commands.put_nowait(STOP)
         logger.info("agent connected", run_id=run_id, job_id=job_id)
-        return positions
+        return greeting
 
     def disconnect(self, run_id: str, commands: asyncio.Queue[str]) -> None:
         """The agent's stream ended."""
@@ -92,24 +112,33 @@ class TelemetryService:
         if contact is not None and commands in contact.connections:
             contact.connections.remove(commands)
 
-    async def receive(self, run_id: str, job_id: str, events: Sequence[run_pb2.RunEvent]) -> Mapping[str, int]:
-        """Take a batch in one transaction; returns what is durable then. Raises Superseded, INVALID_REQUEST."""
-        _check(events)
+    async def receive(self, facts: RunFacts, events: Sequence[run_pb2.RunEvent]) -> Greeting:
+        """Take a batch in one transaction; returns what is durable then, as ``connect`` does.
 
-        def take(transaction: JobTransaction) -> Mapping[str, int]:
-            run = transaction.jobs.get_run(run_id)
-            if run is None or run.end_kind not in ("", *OWN_ENDS):
-                raise Superseded(run.end_kind if run is not None else "unknown")
+        Raises Superseded, EVENT_REFUSED, EVENTS_OUT_OF_ORDER, INVALID_REQUEST; then nothing of the batch is kept.
+        """
+        check_batch(facts, events)
+        run_id = facts.run_id
+
+        def take(transaction: JobTransaction) -> Greeting:
+            run = _present(transaction, run_id)
+            if run.end_kind:
+                _check_known(events, transaction.positions(run_id))
+                return Greeting(transaction.positions(run_id), None)
             ingest(transaction, run_id, events)
             transaction.jobs.touch(run_id, now())
-            return transaction.positions(run_id)
+            ended = any(event.HasField("end") for event in events)
+            return Greeting(transaction.positions(run_id), None if ended else facts)
 
         try:
-            positions = await self._log.transact(job_id, take)
+            with self._hearing(run_id):
+                greeting = await self._log.transact(facts.job_id, take)
         except SequenceGap as gap:
-            raise invalid_request([Violation("batch.events", str(gap))]) from gap
+            raise _out_of_order(gap) from gap
         self._heard(run_id, written=True)
-        return positions
+        if greeting.facts is None:
+            self.abandon(run_id)  # other streams of the run, which hang in a network that fell silent
+        return greeting
 
     async def heartbeat(self, run_id: str, job_id: str) -> None:
         """Renew the lease. Raises Superseded."""
@@ -119,16 +148,18 @@ class TelemetryService:
         self._heard(run_id, written=False)
         if contact.last_heard - contact.last_written < self._write_contact_seconds:
             return
-        if await self._log.touch(job_id, run_id):
-            contact.last_written = time.monotonic()
+        if not await self._log.touch(job_id, run_id):
+            raise Superseded("given up")  # by another gateway, or it would not be a contact
+        contact.last_written = time.monotonic()
 
     def expect(self, run_id: str, job_id: str) -> Contact:
         """Reckon with a run from now on: its lease begins here unless it was heard of before."""
         return self._contacts.setdefault(run_id, Contact(run_id, job_id))
 
     def silent_seconds(self, run_id: str, job_id: str) -> float:
-        """Seconds since the run was last heard of."""
-        return time.monotonic() - self.expect(run_id, job_id).last_heard
+        """Seconds since the run was last heard of; 0 while the database takes what it said."""
+        contact = self.expect(run_id, job_id)
+        return 0.0 if contact.speaking else time.monotonic() - contact.last_heard
 
     def stop(self, run_id: str) -> bool:
         """Tell a run to stop at the next batch; False when its agent is not connected."""
@@ -161,6 +192,20 @@ class TelemetryService:
         contact.tell(command)
         return True
 
+    @contextmanager
+    def _hearing(self, run_id: str) -> Iterator[None]:
+        """The run is in contact while a slow database takes what it said, however long that is."""
+        contact = self._contacts.get(run_id)
+        if contact is None:
+            yield
+            return
+        contact.speaking += 1
+        try:
+            yield
+        finally:
+            contact.speaking -= 1
+            contact.last_heard = time.monotonic()
+
     def _heard(self, run_id: str, *, written: bool) -> None:
         contact = self._contacts.get(run_id)
         if contact is not None:
@@ -169,25 +214,31 @@ class TelemetryService:
                 contact.last_written = contact.last_heard
 
 
-def _check(events: Sequence[run_pb2.RunEvent]) -> None:
+def _present(transaction: JobTransaction, run_id: str) -> Run:
+    """The run, as long as its agent has a say. Raises Superseded."""
+    run = transaction.jobs.get_run(run_id)
+    if run is None or run.end_kind not in ("", *OWN_ENDS):
+        raise Superseded(run.end_kind if run is not None else "unknown")
+    if not run.end_kind and transaction.job.current_run_id != run_id:
+        raise Superseded("SUPERSEDED")
+    return run
+
+
+def _check_known(events: Sequence[run_pb2.RunEvent], positions: Mapping[str, int]) -> None:
+    """Raises EVENT_REFUSED for the first event that is not durable: its run has ended."""
     for index, event in enumerate(events):
-        where = f"batch.events[{index}]"
-        if event.source not in SOURCES:
-            raise invalid_request([Violation(f"{where}.source", "is not a source of a run")])
-        if event.WhichOneof("payload") in (None, "local_checkpoint"):
-            raise invalid_request([Violation(f"{where}.payload", "is missing or not for publication")])
-        for name, stamp in _times(event):
-            if stamp.seconds not in TIMESTAMP_SECONDS or not 0 <= stamp.nanos < 1_000_000_000:
-                raise invalid_request([Violation(f"{where}.{name}", "is not a time of the years 1 to 9999")])
+        if event.source_sequence > positions.get(SOURCES[event.source], 0):
+            raise event_refused(event, [Violation(f"batch.events[{index}]", "comes after the end of its run")])
 
 
-def _times(event: run_pb2.RunEvent) -> Iterator[tuple[str, Timestamp]]:
-    yield "time", event.time
-    yield "metric.time", event.metric.time
-    yield "log.time", event.log.time
-    yield "checkpoint.create_time", event.checkpoint.create_time
-
-
-def unknown_first_message() -> DomainError:
-    """INVALID_REQUEST for a stream that does not begin with hello."""
-    return invalid_request([Violation("hello", "must be the first message of the stream")])
+def _out_of_order(gap: SequenceGap) -> DomainError:
+    return DomainError(
+        "EVENTS_OUT_OF_ORDER",
+        f"Events of source {gap.source} were skipped or reordered: {gap.expected} was expected, {gap.found} came. "
+        "Nothing of the batch was kept; say hello again and go on from what is durable.",
+        metadata={
+            "source": gap.source,
+            "expected_source_sequence": str(gap.expected),
+            "source_sequence": str(gap.found),
+        },
+    )

@@ -15,6 +15,7 @@ from gateway.training.attempts import begin_attempt, end_attempt, repeat_attempt
 from rpc.errors import DomainError
 from storage.database.datasets import DatasetRepository
 from storage.database.jobs import JobRepository
+from storage.database.run_tokens import RunTokenRepository
 from storage.database.tables import TrainingJob, now
 from visionmesh.mesh.v1 import run_pb2, trainer_pb2
 from visionmesh.v1 import common_pb2
@@ -108,7 +109,9 @@ class Dispatcher:
                 await self._start(trainer, spec)
 
     async def _start(self, trainer: Trainer, spec: run_pb2.RunSpec) -> None:
-        request = trainer_pb2.StartRunRequest(run=spec)
+        # A start that is repeated brings a token of its own: the one sent before it is known by its digest alone.
+        token = await self._log.database.write(lambda session: RunTokenRepository(session).add(spec.run_id))
+        request = trainer_pb2.StartRunRequest(run=spec, run_token=token)
         try:
             await trainer.call(lambda stub, timeout: stub.StartRun(request, timeout=timeout))
         except DomainError as error:

@@ -180,9 +180,9 @@ class JobRepository:
         return update_one(self._session, Run, Run.id == run_id, Run.end_kind == "", changes=changes) is not None
 
     def touch(self, run_id: str, time: datetime) -> bool:
-        """Records contact with the run's agent; False when the run is not its job's current one."""
+        """Records contact with the run's agent; False when the run is not its job's current one, or has ended."""
         # By way of the runs: current_run_id has no index, the job's id has.
-        job_id = select(Run.job_id).where(Run.id == run_id).scalar_subquery()
+        job_id = select(Run.job_id).where(Run.id == run_id, Run.end_kind == "").scalar_subquery()
         conditions = TrainingJob.id == job_id, TrainingJob.current_run_id == run_id
         changes = {"contact_time": time, "contact_lost_time": None}
         return update_one(self._session, TrainingJob, *conditions, changes=changes) is not None

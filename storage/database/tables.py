@@ -250,6 +250,15 @@ class Run(Base):
     end_time: Mapped[datetime | None] = mapped_column(default=None)
 
 
+class RunToken(Base):
+    """A token of a run's agent: only its SHA-256 is kept. A run has one for each time that its start was sent."""
+
+    __tablename__ = "run_tokens"
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    create_time: Mapped[datetime] = mapped_column(default=now)
+
+
 class SourcePosition(Base):
     """The last durable sequence of each source of a run: what an agent is told at hello."""
 

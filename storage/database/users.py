@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from storage.database.bearer_tokens import new_token, token_digest
 from storage.database.errors import NameTaken
 from storage.database.ids import new_id
 from storage.database.statements import insert_new
@@ -33,17 +31,12 @@ class UserRepository:
 
     def add_token(self, user_id: str, label: str = "") -> str:
         """Makes a token and returns it in clear, this once: only its SHA-256 is kept."""
-        token = "vm_" + secrets.token_urlsafe(32)
-        self._session.add(ApiToken(digest=_digest(token), user_id=user_id, label=label))
+        token = new_token("vm_")
+        self._session.add(ApiToken(digest=token_digest(token), user_id=user_id, label=label))
         self._session.flush()
         return token
 
     def by_token(self, token: str) -> User | None:
         """The user whom the token in clear belongs to."""
-        query = select(User).join(ApiToken, ApiToken.user_id == User.id).where(ApiToken.digest == _digest(token))
+        query = select(User).join(ApiToken, ApiToken.user_id == User.id).where(ApiToken.digest == token_digest(token))
         return self._session.scalar(query)
-
-
-def _digest(token: str) -> str:
-    # A plain hash is enough: the token has 256 random bits, nobody can try them all.
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

@@ -10,7 +10,8 @@ import grpc
 
 from rpc.channel import open_mesh_channel
 from rpc.times import now_timestamp
-from tests.gateway.stand_in import MESH_TOKEN
+from storage.objects import keys
+from storage.objects.digest import files_digest
 from visionmesh.mesh.v1 import run_pb2, telemetry_pb2, telemetry_service_pb2_grpc
 from visionmesh.v1 import checkpoint_pb2, common_pb2, event_pb2
 
@@ -20,6 +21,9 @@ AGENT = run_pb2.EVENT_SOURCE_AGENT
 STOP = telemetry_pb2.RUN_COMMAND_STOP
 ABANDON = telemetry_pb2.RUN_COMMAND_ABANDON
 PATIENCE_SECONDS = 20.0
+# Of the one file of every checkpoint, and of the checkpoint.
+WEIGHTS = "ab" * 32
+DIGEST = files_digest([("weights.safetensors", WEIGHTS)])
 
 Positions = dict[int, int]
 
@@ -61,7 +65,7 @@ class Script:
     def checkpoint(self, epoch: int, accuracy: float = 0.5, *, resumable: bool = True) -> run_pb2.RunEvent:
         """A checkpoint whose id is ``{run}-{epoch}``."""
         identity = f"{self.run.run_id[-12:]}-{epoch}"
-        file = checkpoint_pb2.CheckpointFile(name="weights.safetensors", size_bytes=10, sha256="ab" * 32)
+        file = checkpoint_pb2.CheckpointFile(name="weights.safetensors", size_bytes=10, sha256=WEIGHTS)
         checkpoint = checkpoint_pb2.Checkpoint(
             id=identity,
             job_id=self.run.job_id,
@@ -69,9 +73,9 @@ class Script:
             epoch=epoch,
             metrics={"accuracy": accuracy},
             files=[file],
-            storage_path=f"checkpoints/default/{self.run.job_id}/{identity}/",
+            storage_path=keys.checkpoint_prefix(self.run.project_id, self.run.job_id, identity),
             size_bytes=10,
-            digest="cd" * 32,
+            digest=DIGEST,
             resumable=resumable,
             create_time=now_timestamp(),
         )
@@ -91,7 +95,7 @@ class Script:
 class Connection:
     """One stream of an agent. ``commands`` collects what it was told while it waited for something else."""
 
-    def __init__(self, mesh_address: str, run: run_pb2.RunSpec, token: str = MESH_TOKEN) -> None:
+    def __init__(self, mesh_address: str, run: run_pb2.RunSpec, token: str) -> None:
         self.run = run
         self.commands: list[int] = []
         self._channel = open_mesh_channel(mesh_address, token)
@@ -116,8 +120,12 @@ class Connection:
         await self.write(telemetry_pb2.PublishEventsRequest(batch=telemetry_pb2.EventBatch(events=events)))
 
     async def heartbeat(self) -> Positions:
-        await self.write(telemetry_pb2.PublishEventsRequest(heartbeat=telemetry_pb2.AgentHeartbeat()))
+        await self.beat()
         return await self.acknowledged()
+
+    async def beat(self) -> None:
+        """Give a sign of life and wait for nothing."""
+        await self.write(telemetry_pb2.PublishEventsRequest(heartbeat=telemetry_pb2.AgentHeartbeat()))
 
     async def write(self, request: telemetry_pb2.PublishEventsRequest) -> None:
         await self._call.write(request)

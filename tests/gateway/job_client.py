@@ -36,7 +36,7 @@ class JobClient:
 
     def spec(self, **fields: Any) -> training_pb2.TrainingJobSpec:
         """A spec that is good but for ``fields``."""
-        good = {"framework": "counters", "model_name": "count_a", "dataset_id": self.dataset_id, "epochs": 3}
+        good = {"framework": "counters", "model_name": "count_a", "dataset_id": self.dataset_id, "epochs": 100}
         return training_pb2.TrainingJobSpec(**{**good, **fields})
 
     async def create(

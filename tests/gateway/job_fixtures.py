@@ -30,6 +30,7 @@ class Mesh:
         self.store = store
         self.trainer = trainer
         self.gateway: JobGateway
+        self._trainers: list[StandInTrainer] = [trainer]
         self._url = url
         self._gateways: list[JobGateway] = []
         self._clients: list[JobClient] = []
@@ -39,6 +40,7 @@ class Mesh:
         """A gateway over ``trainers``, or the one trainer; from now on it is `the` gateway."""
         self.gateway = JobGateway(self._url, self.store, trainers or (self.trainer,), times or GatewayTimes())
         self._gateways.append(self.gateway)
+        self._trainers += trainers
         await self.gateway.start()
         return self.gateway
 
@@ -55,9 +57,14 @@ class Mesh:
 
     def connect(self, run: run_pb2.RunSpec, **options: str) -> Connection:
         """A stream of the run's agent to the gateway."""
-        connection = Connection(self.gateway.mesh_address, run, **options)
+        connection = Connection(self.gateway.mesh_address, run, **{"token": self.token_of(run), **options})
         self._connections.append(connection)
         return connection
+
+    def token_of(self, run: run_pb2.RunSpec) -> str:
+        """The token that came with the last start of a run."""
+        given = [tokens[run.run_id] for tokens in (at.tokens for at in self._trainers) if run.run_id in tokens]
+        return given[-1][-1] if given else "the-token-of-no-run"
 
     async def agent(self, run: run_pb2.RunSpec) -> Connection:
         """A stream whose hello was answered."""

@@ -16,6 +16,7 @@ from gateway.events.log import JobLog
 from gateway.events.watching import Watcher
 from gateway.fleet import Fleet
 from gateway.outages import explain
+from gateway.telemetry.access import RunTokenInterceptor
 from gateway.telemetry.leases import LeaseKeeper
 from gateway.telemetry.service import TelemetryService
 from gateway.telemetry.servicer import TelemetryServicer
@@ -31,7 +32,7 @@ from gateway.training.servicer import TrainingServicer
 from gateway.training.sweeping import Sweeper
 from gateway.training.validation import ValidationReports
 from gateway.training.validation_objects import ValidationObjects
-from rpc.interceptors import ErrorInterceptor, MeshAuthInterceptor
+from rpc.interceptors import ErrorInterceptor
 from rpc.server import HealthyServer, create_server
 from storage.database.engine import Database
 from storage.objects.store import ObjectStore
@@ -111,7 +112,7 @@ class JobGateway:
         self._mesh = _server(
             "visionmesh.mesh.v1.TelemetryService",
             partial(add_telemetry, TelemetryServicer(self.telemetry)),
-            [ErrorInterceptor(), MeshAuthInterceptor(MESH_TOKEN)],
+            [ErrorInterceptor(explain), RunTokenInterceptor(self.database)],
         )
         self.address = f"127.0.0.1:{self._public.server.add_insecure_port('127.0.0.1:0')}"
         self.mesh_address = f"127.0.0.1:{self._mesh.server.add_insecure_port('127.0.0.1:0')}"

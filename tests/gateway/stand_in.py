@@ -45,8 +45,8 @@ class StandInTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
     """One trainer; ``asked`` counts its calls by name, ``fails`` raises an error in place of the named call.
 
     A stream of predictions counts what it read in ``streamed`` and answers while ``answers_streams`` is set.
-    It starts no agents: ``runs`` keeps what it was asked to start, and the tests play the agents. While
-    ``answers_starts`` is cleared, a start is done and its answer held back.
+    It starts no agents: ``runs`` keeps what it was asked to start and ``tokens`` the tokens that came with each asking,
+    and the tests play the agents. While ``answers_starts`` is cleared, a start is done and its answer held back.
     """
 
     def __init__(self, framework: str, models: Sequence[registry_pb2.Model], *, free_slots: int = 1) -> None:
@@ -66,6 +66,7 @@ class StandInTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
         self.answers_streams = asyncio.Event()
         self.answers_streams.set()
         self.runs: dict[str, run_pb2.RunSpec] = {}
+        self.tokens: dict[str, list[str]] = {}
         self.stopped: list[trainer_pb2.StopRunRequest] = []
         self.answers_starts = asyncio.Event()
         self.answers_starts.set()
@@ -214,6 +215,7 @@ class StandInTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
     async def StartRun(self, request: trainer_pb2.StartRunRequest, context: Context) -> trainer_pb2.StartRunResponse:
         self._ask("StartRun")
         self.runs.setdefault(request.run.run_id, request.run)
+        self.tokens.setdefault(request.run.run_id, []).append(request.run_token)
         await self.answers_starts.wait()
         return trainer_pb2.StartRunResponse()
 

@@ -111,9 +111,11 @@ async def test_only_the_current_run_is_in_contact(database: Database, user_id: s
         jobs.add(idle)
         for attempt in (1, 2):
             jobs.add_run(Run(id=f"run_{attempt}", job_id=job.id, attempt=attempt))
-        return [jobs.touch(run_id, moment) for run_id in ("run_2", "run_1", "run_3", "")]
+        in_contact = [jobs.touch(run_id, moment) for run_id in ("run_2", "run_1", "run_3", "")]
+        jobs.end_run("run_2", "LEASE_EXPIRED")
+        return [*in_contact, jobs.touch("run_2", now())]
 
-    assert await database.write(work) == [True, False, False, False]
+    assert await database.write(work) == [True, False, False, False, False]
     stored = await database.read(lambda session: JobRepository(session).get(job.id))
     assert stored is not None
     assert (stored.contact_time, stored.contact_lost_time) == (moment, None)

@@ -9,22 +9,30 @@ from typing import Any
 
 import grpc
 
+from gateway.telemetry.event_rules import RunFacts, check_batch, event_refused
 from rpc.interceptors import ErrorInterceptor, MeshAuthInterceptor
+from visionmesh.errors import Violation
 from visionmesh.mesh.v1 import run_pb2, telemetry_pb2
 from visionmesh.mesh.v1.telemetry_service_pb2_grpc import (
     TelemetryServiceServicer,
     add_TelemetryServiceServicer_to_server,
 )
 
-TOKEN = "mesh-token-of-the-tests"
+RUN_TOKEN = "run-token-of-the-tests"
+# The runs of these tests belong to it and have no more epochs than this.
+PROJECT, MAX_EPOCHS = "project", 1000
 
 
 class FakeGateway(TelemetryServiceServicer):
-    """Keeps each event once. It may be stopped and started again on the same port, and then still knows them."""
+    """Keeps each event once. It may be stopped and started again on the same port, and then still knows them.
+
+    ``refuses`` says of which events it wants nothing: their batches are refused as the gateway refuses them.
+    """
 
     def __init__(self) -> None:
         self.events: dict[str, list[run_pb2.RunEvent]] = defaultdict(list)
         self.commands: dict[str, telemetry_pb2.RunCommand] = {}
+        self.refuses: Callable[[run_pb2.RunEvent], bool] = lambda event: False
         self.hellos = 0
         self.heartbeats = 0
         self.largest_batch = 0
@@ -36,8 +44,9 @@ class FakeGateway(TelemetryServiceServicer):
     def target(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    async def start(self) -> None:
-        interceptors = [ErrorInterceptor(), MeshAuthInterceptor(TOKEN)]
+    async def start(self, token: str = RUN_TOKEN) -> None:
+        """Serve the runs of one token; which belongs to which is for the tests of the gateway."""
+        interceptors = [ErrorInterceptor(), MeshAuthInterceptor(token)]
         self._server = grpc.aio.server(interceptors=interceptors, options=[("grpc.so_reuseport", 0)])
         add_TelemetryServiceServicer_to_server(self, self._server)
         self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
@@ -51,13 +60,17 @@ class FakeGateway(TelemetryServiceServicer):
     async def PublishEvents(
         self, request_iterator: AsyncIterator[telemetry_pb2.PublishEventsRequest], context: Any
     ) -> AsyncIterator[telemetry_pb2.PublishEventsResponse]:
-        run_id = ""
+        run_id = job_id = ""
         async for request in request_iterator:
             if request.HasField("hello"):
-                run_id = request.hello.run_id
+                run_id, job_id = request.hello.run_id, request.hello.job_id
                 self.hellos += 1
             elif request.HasField("batch"):
                 self.largest_batch = max(self.largest_batch, len(request.batch.events))
+                # What agents and trainings tell passes the rules of the real one.
+                check_batch(RunFacts(run_id, job_id, PROJECT, MAX_EPOCHS), request.batch.events)
+                for event in filter(self.refuses, request.batch.events):
+                    raise event_refused(event, [Violation("batch.events", "is not to this gateway's liking")])
                 for event in request.batch.events:
                     self._keep(run_id, event)
             else:

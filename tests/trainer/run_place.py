@@ -14,7 +14,7 @@ from storage.objects.digest import sha256_bytes
 from storage.objects.local import LocalObjectStore
 from storage.objects.manifest import Manifest, ManifestFile, digest
 from tests.trainer.counting_adapter import DEFAULTS
-from tests.trainer.fake_gateway import TOKEN, FakeGateway
+from tests.trainer.fake_gateway import PROJECT, RUN_TOKEN, FakeGateway
 from trainer.runs.folder import RunFolder
 from trainer.runs.launcher import LocalLauncher
 from trainer.settings import TrainerSettings
@@ -22,6 +22,7 @@ from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import common_pb2, training_pb2
 
 ADAPTER = "tests.trainer.counting_adapter:CountingAdapter"
+MESH_TOKEN = "mesh-token-of-the-tests"
 IMAGES = {"train/cat/1.png": 0, "train/dog/1.png": 1, "val/cat/2.png": 0}
 
 
@@ -40,7 +41,7 @@ class RunPlace:
         settings = TrainerSettings(
             data_folder=self.root / "data",
             object_store=str(self.root / "store"),
-            mesh_token=SecretStr(TOKEN),
+            mesh_token=SecretStr(MESH_TOKEN),
             mesh_target=self.gateway.target,
             slots=slots,
             threads_per_run=1,
@@ -56,7 +57,7 @@ class RunPlace:
             run_id=run_id,
             job_id="job",
             attempt=1,
-            project_id="project",
+            project_id=PROJECT,
             model_name="abacus",
             task_type=common_pb2.TASK_TYPE_IMAGE_CLASSIFICATION,
             dataset_id="digits",
@@ -75,8 +76,12 @@ class RunPlace:
         return RunFolder(self.root / "data" / "runs" / run_id)
 
     def start(self, run_id: str, *, epochs: int = 2, **config: Any) -> RunFolder:
-        self.launcher.start(self.spec(run_id, epochs=epochs, **config))
-        return self.folder(run_id)
+        return self.launch(self.spec(run_id, epochs=epochs, **config))
+
+    def launch(self, spec: run_pb2.RunSpec, token: str = RUN_TOKEN) -> RunFolder:
+        """Start a run as a gateway asks for it; its folder."""
+        self.launcher.start(spec, token)
+        return self.folder(spec.run_id)
 
     async def ended(self, run_id: str, seconds: float = 15.0) -> run_pb2.RunEnd:
         """Wait until nothing is left to do for a run and return how it ended."""

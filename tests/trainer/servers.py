@@ -23,6 +23,7 @@ from visionmesh.v1 import common_pb2, training_pb2
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "a mesh token for tests"
+RUN_TOKEN = "the-token-of-a-run"
 
 
 @dataclass

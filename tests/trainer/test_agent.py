@@ -11,7 +11,8 @@ import pytest
 
 from storage.objects.digest import sha256_bytes
 from storage.objects.keys import checkpoint_prefix
-from tests.trainer.run_place import RunPlace
+from tests.trainer.fake_gateway import RUN_TOKEN
+from tests.trainer.run_place import MESH_TOKEN, RunPlace
 from trainer.runs.folder import RunFolder
 from visionmesh.mesh.v1 import run_pb2, telemetry_pb2
 from visionmesh.v1 import checkpoint_pb2, event_pb2
@@ -74,7 +75,8 @@ async def test_a_run_is_told_once_in_order_and_ends_when_all_is_published(place:
     # The training sees its data and threads, and no secret.
     assert [line.message for line in lines if line.source == "stdout"] == ["secrets: []; images: 3; threads: 1"]
     assert [line.message for line in lines if line.source == "stderr"] == ["a warning"]
-    assert not any(b"mesh-token-of-the-tests" in path.read_bytes() for path in folder.path.iterdir() if path.is_file())
+    files = [path.read_bytes() for path in folder.path.rglob("*") if path.is_file()]
+    assert files and not any(secret.encode() in data for data in files for secret in (RUN_TOKEN, MESH_TOKEN))
 
 
 async def test_a_run_with_nothing_to_tell_gives_signs_of_life(place: RunPlace) -> None:
@@ -187,7 +189,7 @@ async def test_a_stop_while_the_dataset_cannot_be_fetched_ends_at_once(place: Ru
 async def test_a_dataset_that_differs_from_its_manifest_fails_the_run(place: RunPlace) -> None:
     spec = place.spec("run")
     spec.manifest_digest = "0" * 64
-    place.launcher.start(spec)
+    place.launch(spec)
     end = await place.ended("run")
     assert (end.outcome, end.failure.reason) == (FAILED, "STORAGE_CORRUPT")
 
@@ -224,7 +226,7 @@ async def test_a_checkpoint_object_that_was_swapped_is_not_resumed_from(place: R
             epoch=1,
         )
     )
-    place.launcher.start(spec)
+    place.launch(spec)
     end = await place.ended("second")
     assert (end.outcome, end.failure.reason) == (FAILED, "STORAGE_CORRUPT")
     assert swapped.name in end.failure.message and swapped.sha256 in end.failure.message
@@ -248,7 +250,7 @@ async def test_a_resumed_run_goes_on_from_its_checkpoint_and_judges_by_the_best_
             epoch=1,
         )
     )
-    place.launcher.start(spec)
+    place.launch(spec)
     assert (await place.ended("second")).outcome == COMPLETED
     checkpoints = place.gateway.payloads("second", "checkpoint")
     assert [(item.epoch, item.is_best) for item in checkpoints] == [(2, False), (3, True)]
@@ -260,7 +262,7 @@ async def test_a_warm_start_fetches_the_weights_alone_and_begins_at_the_first_ep
     spec = _warm(place, checkpoint)
     # Nobody needs the source's training state: it may be gone.
     place.store.delete(checkpoint.storage_path + "training_state.safetensors")
-    place.launcher.start(spec)
+    place.launch(spec)
     assert (await place.ended("warm")).outcome == COMPLETED
     assert place.gateway.payloads("warm", "training_start")[0].start_epoch == 1
     assert [item.epoch for item in place.gateway.payloads("warm", "checkpoint")] == [1, 2]
@@ -276,7 +278,7 @@ async def test_damaged_weights_fail_a_warm_start_and_are_named_by_digest(place: 
     place.store.delete(key)
     if damage != "gone":
         place.store.put(key, data[:-1] if damage == "truncated" else data[::-1])
-    place.launcher.start(_warm(place, checkpoint))
+    place.launch(_warm(place, checkpoint))
     end = await place.ended("warm")
     assert (end.outcome, end.failure.reason) == (FAILED, "STORAGE_CORRUPT")
     [sha256] = [file.sha256 for file in checkpoint.files if file.name == "weights.safetensors"]

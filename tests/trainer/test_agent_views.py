@@ -45,7 +45,7 @@ async def test_a_run_trains_on_what_its_view_makes_of_the_dataset(place: RunPlac
     for view, count in expected.items():
         run_id = f"run-{view}"
         spec = _spec(place, run_id, IMAGES, view)
-        place.launcher.start(spec)
+        place.launch(spec)
         assert (await place.ended(run_id)).outcome == event_pb2.ATTEMPT_OUTCOME_COMPLETED
         dataset = TrainingInputs.load(place.folder(run_id).dataset_file).dataset
         assert len(dataset.samples) == count and dataset.class_names == CLASSES
@@ -59,14 +59,14 @@ async def test_a_run_trains_on_what_its_view_makes_of_the_dataset(place: RunPlac
     assert [(item.done, item.total) for item in made if "CROPS" in item.message and item.total][-1] == (4, 4)
     # A second run, with other settings, finds the crops cut.
     place.launcher = place.new_launcher(parallel_downloads=3)
-    place.launcher.start(_spec(place, "again", IMAGES, CROPS))
+    place.launch(_spec(place, "again", IMAGES, CROPS))
     assert (await place.ended("again")).outcome == event_pb2.ATTEMPT_OUTCOME_COMPLETED
     assert not [item for item in place.gateway.payloads("again", "preparation") if item.total]
     assert place.folder("again").settings().parallel_downloads == 3
 
 
 async def test_a_view_that_leaves_too_little_ends_the_run_with_the_reason(place: RunPlace) -> None:
-    place.launcher.start(_spec(place, "run", [_image("train/a.png", 0, 1), _image("val/a.png", 0)], IMAGE_LABELS))
+    place.launch(_spec(place, "run", [_image("train/a.png", 0, 1), _image("val/a.png", 0)], IMAGE_LABELS))
     end = await place.ended("run")
     assert (end.outcome, end.failure.reason) == (event_pb2.ATTEMPT_OUTCOME_FAILED, "BAD_TRAINING_DATA")
     assert "IMAGE_LABELS" in end.failure.message and "objects of several classes" in end.failure.message

@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from rpc.errors import DomainError
+from tests.trainer.fake_gateway import RUN_TOKEN
 from tests.trainer.run_place import RunPlace
 from trainer.runs.folder import RunFolder
 from trainer.runs.launcher import KEPT_RUNS, LocalLauncher
@@ -37,12 +38,12 @@ async def test_starting_twice_starts_once_and_full_slots_are_busy(place: RunPlac
     launcher = place.launcher
     assert launcher.free_slots() == 2
     folder, training = await _training(place, "one")
-    launcher.start(place.spec("one"))
+    launcher.start(place.spec("one"), RUN_TOKEN)
     assert launcher.free_slots() == 1 and folder.training_process() == training
-    launcher.start(place.spec("two", epochs=1000, step_seconds=0.02))
+    launcher.start(place.spec("two", epochs=1000, step_seconds=0.02), RUN_TOKEN)
     assert launcher.free_slots() == 0
     with pytest.raises(DomainError) as refused:
-        launcher.start(place.spec("three"))
+        launcher.start(place.spec("three"), RUN_TOKEN)
     assert refused.value.reason == "BUSY" and not place.folder("three").exists()
     assert [(status.run_id, status.job_id, status.alive) for status in launcher.statuses()] == [
         ("one", "job", True),
@@ -75,7 +76,7 @@ async def test_a_restarted_launcher_finds_living_agents_and_leaves_them_alone(pl
     agent = folder.agent_process()
     again = place.new_launcher()
     assert again.free_slots() == 1 and again.statuses()[0].alive
-    again.start(place.spec("run"))
+    again.start(place.spec("run"), RUN_TOKEN)
     assert folder.agent_process() == agent and training.is_alive()
     assert again.stop("run", kill=False)
     assert (await place.ended("run")).outcome == STOPPED

@@ -10,7 +10,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from rpc.channel import open_mesh_channel
-from tests.trainer.servers import TOKEN, TrainerProcess, refusal, run_spec, running_trainer
+from tests.trainer.servers import RUN_TOKEN, TOKEN, TrainerProcess, refusal, run_spec, running_trainer
 from visionmesh.mesh.v1 import run_pb2, trainer_pb2
 from visionmesh.mesh.v1.trainer_service_pb2_grpc import TrainerServiceStub
 from visionmesh.v1 import common_pb2
@@ -167,7 +167,9 @@ async def test_a_run_that_cannot_be_is_refused_and_none_is_listed(stub: TrainerS
     error = await refusal(stub.StartRun(trainer_pb2.StartRunRequest(run=run_pb2.RunSpec(run_id="../escape"))))
 
     assert error.reason == "INVALID_REQUEST"
-    assert {"run.run_id", "run.epochs", "run.task_type"} <= {violation.field for violation in error.violations}
+    assert {"run.run_id", "run.epochs", "run.task_type", "run_token"} <= {
+        violation.field for violation in error.violations
+    }
     assert not (await stub.ListRuns(trainer_pb2.ListRunsRequest())).runs
     assert not (await stub.StopRun(trainer_pb2.StopRunRequest(run_id="unknown"))).found
     assert (await stub.Describe(trainer_pb2.DescribeRequest())).free_slots == 2
@@ -179,7 +181,7 @@ async def test_a_run_with_a_view_that_it_cannot_have_is_refused(
 ) -> None:
     run = run_spec("viewing")
     run.task_type, run.dataset_view = task_type, view  # type: ignore[assignment]
-    error = await refusal(stub.StartRun(trainer_pb2.StartRunRequest(run=run)))
+    error = await refusal(stub.StartRun(trainer_pb2.StartRunRequest(run=run, run_token=RUN_TOKEN)))
 
     assert error.reason == "INVALID_REQUEST"
     assert [violation.field for violation in error.violations] == ["run.dataset_view"]
@@ -188,7 +190,7 @@ async def test_a_run_with_a_view_that_it_cannot_have_is_refused(
 
 async def test_a_run_is_started_once_listed_and_ended(stub: TrainerServiceAsyncStub) -> None:
     for _ in range(2):
-        await stub.StartRun(trainer_pb2.StartRunRequest(run=run_spec("started")))
+        await stub.StartRun(trainer_pb2.StartRunRequest(run=run_spec("started"), run_token=RUN_TOKEN))
     runs = (await stub.ListRuns(trainer_pb2.ListRunsRequest())).runs
     free_slots = (await stub.Describe(trainer_pb2.DescribeRequest())).free_slots
     stopped = await stub.StopRun(trainer_pb2.StopRunRequest(run_id="started", kill=True))

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from rpc.channel import open_mesh_channel
-from tests.trainer.servers import TOKEN, environment, refusal, run_spec, run_to_end, running_trainer
+from tests.trainer.servers import RUN_TOKEN, TOKEN, environment, refusal, run_spec, run_to_end, running_trainer
 from visionmesh.mesh.v1 import trainer_pb2
 from visionmesh.mesh.v1.trainer_service_pb2_grpc import TrainerServiceStub
 from visionmesh.v1 import common_pb2
@@ -37,8 +37,10 @@ async def test_runs_end_with_the_server_where_that_is_set(tmp_path: Path) -> Non
     with running_trainer(tmp_path, stop_runs_on_exit="true", drain_seconds="1") as ending:
         async with open_mesh_channel(ending.address, TOKEN) as channel:
             stub = TrainerServiceStub(channel)
-            await stub.StartRun(trainer_pb2.StartRunRequest(run=run_spec("last")))
-            busy = await refusal(stub.StartRun(trainer_pb2.StartRunRequest(run=run_spec("another"))))
+            await stub.StartRun(trainer_pb2.StartRunRequest(run=run_spec("last"), run_token=RUN_TOKEN))
+            busy = await refusal(
+                stub.StartRun(trainer_pb2.StartRunRequest(run=run_spec("another"), run_token=RUN_TOKEN))
+            )
         (agent,) = psutil.Process(ending.process.pid).children()
         ending.terminate()
         assert await asyncio.to_thread(ending.process.wait, 30) == 0, ending.log.read_text()

@@ -149,6 +149,29 @@ def test_pending_events_merge_by_time_and_stay_until_acknowledged(folder: RunFol
     assert [event.log.message for event in pending.next_batch()] == ["a1", "a2", "l2"]
 
 
+def test_of_a_refused_source_only_the_end_goes_out_under_the_number_that_is_free(folder: RunFolder) -> None:
+    agent, logs = SpoolWriter(folder.agent_spool, AGENT), SpoolWriter(folder.log_spool, LOG)
+    for text in ("a1", "a2", "a3", "a4"):
+        agent.append(_line(text))
+    logs.append(_line("l1"))
+    pending = PendingEvents(folder)
+    assert len(pending.next_batch()) == 5
+    assert pending.refuse(AGENT, 3) and not pending.refuse(AGENT, 3) and not pending.refuse(77, 1)
+    pending.rewind({int(AGENT): 1, int(LOG): 1})
+    assert [event.log.message for event in pending.next_batch()] == ["a2"]
+    pending.acknowledge({int(AGENT): 2})
+    assert pending.settled()
+    agent.append(run_pb2.RunEvent(end=run_pb2.RunEnd()))
+    assert not pending.settled()
+    [end] = pending.next_batch()
+    assert end.HasField("end") and end.source_sequence == 3
+    # The connection breaks before the acknowledgement is read, and after it.
+    pending.rewind({int(AGENT): 2, int(LOG): 1})
+    assert [event.source_sequence for event in pending.next_batch()] == [3]
+    pending.rewind({int(AGENT): 3, int(LOG): 1})
+    assert pending.settled() and not pending.next_batch()
+
+
 def test_batches_are_bounded_in_number_and_bytes(folder: RunFolder) -> None:
     with SpoolWriter(folder.log_spool, LOG) as logs:
         for _ in range(700):

@@ -21,7 +21,7 @@ import structlog
 from rpc.logs import configure_logs
 from trainer.runs import endings
 from trainer.runs.agent_events import AgentEvents
-from trainer.runs.agent_settings import MESH_TOKEN_VARIABLE
+from trainer.runs.agent_settings import RUN_TOKEN_VARIABLE
 from trainer.runs.daemon import in_daemon_thread
 from trainer.runs.failures import is_io_error
 from trainer.runs.folder import STACKS_SIGNAL, RunFolder
@@ -59,14 +59,16 @@ class RunAgent:
         self._store = StoreAccess(self._settings.object_store, self._events)
         self._uploads = CheckpointUploads(folder, self._spec, self._store, self._events)
         self._child: TrainingChild | None = None
+        self._pending = PendingEvents(folder)
         self._publisher = EventPublisher(
             self._spec,
-            PendingEvents(folder),
+            self._pending,
             target=self._settings.mesh_target,
             token=token,
             max_message_bytes=self._settings.max_message_bytes,
             heartbeat_seconds=self._settings.heartbeat_seconds,
             request_stop=folder.request_stop,
+            refusal_seconds=self._settings.refusal_seconds,
         )
 
     async def run(self) -> None:
@@ -75,7 +77,8 @@ class RunAgent:
         publishing = asyncio.create_task(self._publisher.run())
         working = asyncio.create_task(self._work())
         abandoning = asyncio.create_task(self._publisher.abandoned.wait())
-        tasks: set[asyncio.Task[Any]] = {publishing, working, abandoning}
+        locked_out = asyncio.create_task(self._publisher.locked_out.wait())
+        tasks: set[asyncio.Task[Any]] = {publishing, working, abandoning, locked_out}
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in (publishing, working):
@@ -87,13 +90,23 @@ class RunAgent:
             await asyncio.gather(*tasks, return_exceptions=True)
             if self._child is not None:
                 self._child.kill()
-        self._folder.mark_ended("published" if working.done() and not working.cancelled() else "abandoned")
+        why = self._why_ended()
+        logger.info("nothing is left to do", why=why)
+        self._folder.mark_ended(why)
+
+    def _why_ended(self) -> str:
+        if self._publisher.locked_out.is_set():
+            return "refused"
+        # A gateway that has everything says so, and that nothing more is wanted, in one breath.
+        return "published" if self._events.ended and self._pending.settled() else "abandoned"
 
     async def _work(self) -> None:
         if not self._events.ended:
             end = await self._end_of_run()
             # The end is the last event of the run: nothing may come behind it.
             await self._publisher.drained()
+            if self._publisher.refusal is not None:
+                end = endings.refused(self._publisher.refusal)
             self._events.end(end)
         await self._publisher.drained()
         logger.info("run ended and published")
@@ -246,7 +259,7 @@ def main(arguments: list[str]) -> int:
         return 0
     recover = options.recover or folder.agent_process() is not None
     folder.record_agent(ProcessIdentity.of(os.getpid()))
-    token = os.environ.pop(MESH_TOKEN_VARIABLE)
+    token = os.environ.pop(RUN_TOKEN_VARIABLE, "")
     logger.info("agent started", recover=recover)
     asyncio.run(RunAgent(folder, token, recover=recover).run())
     return 0

@@ -10,6 +10,7 @@ from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import checkpoint_pb2, event_pb2
 
 PREPARATION_SECONDS = 0.25
+MAX_WARNING_CHARACTERS = 4000
 
 
 class AgentEvents:
@@ -42,8 +43,9 @@ class AgentEvents:
         self._spool.append(run_pb2.RunEvent(preparation=preparation))
 
     def warn(self, message: str) -> None:
-        """Tell a person something to look at."""
-        line = event_pb2.LogLine(level=event_pb2.LOG_LEVEL_WARNING, message=message, source="agent")
+        """Tell a person something to look at, on one line."""
+        text = " ".join(message.split())[:MAX_WARNING_CHARACTERS]
+        line = event_pb2.LogLine(level=event_pb2.LOG_LEVEL_WARNING, message=text, source="agent")
         line.time.GetCurrentTime()
         self._spool.append(run_pb2.RunEvent(time=line.time, log=line))
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-# The one thing that never lies on disk: the agent reads it from its environment and passes it on to nobody.
-MESH_TOKEN_VARIABLE = "VISIONMESH_MESH_TOKEN"
+# The token of the run: the agent reads it from its environment and passes it on to nobody.
+RUN_TOKEN_VARIABLE = "VISIONMESH_RUN_TOKEN"
 
 
 class AgentSettings(BaseModel):
@@ -31,5 +31,7 @@ class AgentSettings(BaseModel):
     max_message_bytes: int = 64 << 20
     # How long a training that was asked to stop may take over its batch before it is killed.
     stop_grace_seconds: float = 120.0
+    # How long a gateway that refuses the agent is asked again: its database may just be set up anew.
+    refusal_seconds: float = 30.0
     log_level: str = "INFO"
     log_json: bool | None = None

@@ -6,6 +6,7 @@ import os
 
 from trainer.runs.failures import out_of_memory, speaks_of_memory
 from trainer.runs.folder import signal_name
+from visionmesh.errors import VisionMeshError
 from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import common_pb2, event_pb2
 
@@ -48,6 +49,15 @@ def process_gone(run: run_pb2.RunSpec, returncode: int, last_output: str) -> run
             " Often this means that the machine ran out of memory: a smaller batch size or image size needs less."
         )
     return failed(KILLED, message, exit_signal=name)
+
+
+def refused(refusal: VisionMeshError) -> run_pb2.RunEnd:
+    """The gateway refused an event of the run."""
+    return failed(
+        refusal.reason,
+        f"The gateway refused what the run told, so the run was ended: {refusal.message}",
+        **{name: text for name, text in refusal.metadata.items() if name in ("source", "source_sequence")},
+    )
 
 
 def agent_gone() -> run_pb2.RunEnd:

@@ -129,7 +129,7 @@ class RunFolder:
             return None
 
     def mark_ended(self, why: str) -> None:
-        """Say that nothing is left to do for this run: ``published``, ``abandoned`` or ``killed``.
+        """Say that nothing is left to do for this run: ``published``, ``abandoned``, ``refused`` or ``killed``.
 
         What the training process left in folders goes: checkpoints are in the object store, or nobody wants them.
         """

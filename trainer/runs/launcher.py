@@ -15,9 +15,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from rpc.errors import DomainError
 from storage.objects.open import absolute
-from trainer.runs.agent_settings import MESH_TOKEN_VARIABLE, AgentSettings
+from trainer.runs.agent_settings import RUN_TOKEN_VARIABLE, AgentSettings
 from trainer.runs.folder import RunFolder
 from trainer.runs.lock import AgentLock
+from trainer.runs.run_tokens import RunTokens
 from trainer.runs.training_child import CHECKOUT
 from trainer.settings import TrainerSettings
 from visionmesh.mesh.v1 import run_pb2, trainer_pb2
@@ -28,6 +29,8 @@ FIRST_RECOVERY_SECONDS = 1.0
 LAST_RECOVERY_SECONDS = 60.0
 _KILL_SECONDS = 5.0
 _POLL_SECONDS = 0.05
+# What opens the trainer servers and is no agent's affair.
+_MESH_SECRETS = ("VISIONMESH_MESH_TOKEN", "VISIONMESH_MESH_TOKEN_FILE")
 
 logger = structlog.get_logger()
 
@@ -41,8 +44,8 @@ class LocalLauncher:
 
     def __init__(self, settings: TrainerSettings, adapter_path: str) -> None:
         self._slots = settings.slots
-        self._token = settings.mesh_token.get_secret_value()
         self._runs = settings.data_folder.resolve() / "runs"
+        self._tokens = RunTokens(settings.data_folder.resolve() / "run_tokens")
         self._agent_settings = AgentSettings(
             adapter_path=adapter_path,
             object_store=absolute(settings.object_store),
@@ -64,8 +67,11 @@ class LocalLauncher:
         self._children: list[subprocess.Popen[bytes]] = []
         self._recoveries: dict[str, _Recoveries] = {}
 
-    def start(self, spec: run_pb2.RunSpec) -> None:
-        """Start a run; one that was started before is left as it is. Raises BUSY when every slot is taken."""
+    def start(self, spec: run_pb2.RunSpec, run_token: str) -> None:
+        """Start a run, whose agent says who it is by ``run_token``. Raises BUSY when every slot is taken.
+
+        A run that was started before is left as it is: the token that it has is as good.
+        """
         with self._lock:
             if RunFolder(self._runs / spec.run_id).exists():
                 return
@@ -77,6 +83,7 @@ class LocalLauncher:
                     metadata={"slots": str(self._slots)},
                     retry_seconds=BUSY_RETRY_SECONDS,
                 )
+            self._tokens.keep(spec.run_id, run_token)  # first: no run is without one
             folder = RunFolder.create(self._runs / spec.run_id, spec, self._agent_settings)
             self._start_agent(folder, recover=False)
 
@@ -131,6 +138,7 @@ class LocalLauncher:
             if not AgentLock.is_held(folder.agent_lock) and not folder.is_ended():
                 self._recover(folder)
         self._prune()
+        self._tokens.forget_others({folder.path.name for folder in self._active()})
 
     def _recover(self, folder: RunFolder) -> None:
         run_id = folder.path.name
@@ -152,7 +160,7 @@ class LocalLauncher:
                     stdout=log,
                     stderr=log,
                     cwd=CHECKOUT,
-                    env=os.environ | {MESH_TOKEN_VARIABLE: self._token},
+                    env=_agent_environment(self._tokens.of(folder.path.name)),
                     pass_fds=(lock.descriptor,),
                     start_new_session=True,
                 )
@@ -191,6 +199,12 @@ class LocalLauncher:
         for folder in ended[:-KEPT_RUNS]:
             shutil.rmtree(folder.path)
             self._recoveries.pop(folder.path.name, None)
+
+
+def _agent_environment(run_token: str) -> dict[str, str]:
+    """This process's environment with the run's token in place of the mesh's."""
+    kept = {name: value for name, value in os.environ.items() if name not in _MESH_SECRETS}
+    return kept | {RUN_TOKEN_VARIABLE: run_token}
 
 
 class _Recoveries:

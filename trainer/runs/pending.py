@@ -23,6 +23,7 @@ class _Source:
         self._offset = 0
         self._durable = 0
         self._durable_offset = 0
+        self._refused = 0  # number from which on the gateway takes nothing; 0: it takes all
         self.waiting: deque[SpoolRecord] = deque()
         self.in_flight: deque[SpoolRecord] = deque()
 
@@ -32,8 +33,7 @@ class _Source:
             if not records:
                 return
             self._offset = records[-1].end_offset
-            # Without a number: stays in the run folder.
-            self.waiting.extend(record for record in records if record.event.source_sequence > self._durable)
+            self.waiting.extend(filter(self._goes_out, records))
 
     def acknowledge(self, sequence: int) -> None:
         while self.in_flight and self.in_flight[0].event.source_sequence <= sequence:
@@ -47,6 +47,26 @@ class _Source:
         self._durable, self._durable_offset = sequence, self._offset
         self.waiting.clear()
         self.in_flight.clear()
+
+    def refuse(self, sequence: int) -> bool:
+        """Hold back what comes from ``sequence`` on, but for the end of the run; False when that was done before."""
+        if self._refused:
+            return False
+        self._refused = sequence
+        self.rewind(self._durable)
+        return True
+
+    def _goes_out(self, record: SpoolRecord) -> bool:
+        event = record.event
+        if event.source_sequence <= self._durable:
+            return False  # durable; without a number: stays in the run folder
+        if not self._refused or event.source_sequence < self._refused:
+            return True
+        if not event.HasField("end") or self._durable >= self._refused:
+            return False
+        # The gateway kept nothing under that number, and takes none but the next.
+        event.source_sequence = self._refused
+        return True
 
 
 class PendingEvents:
@@ -101,8 +121,14 @@ class PendingEvents:
         for kind, source in self._sources.items():
             source.rewind(positions.get(kind, 0))
 
+    def refuse(self, source: int, sequence: int) -> bool:
+        """Publish no more of a source from the event that the gateway refused on, but for the end of the run, which
+        takes that one's number. False when that does not help: no such source, or one that was refused before.
+        """
+        return source in self._sources and sequence > 0 and self._sources[source].refuse(sequence)
+
     def settled(self) -> bool:
-        """Whether all that is in the spools was acknowledged."""
+        """Whether all that is in the spools was acknowledged, but for what the gateway refused."""
         for source in self._sources.values():
             source.fill()
         return not any(source.waiting or source.in_flight for source in self._sources.values())

@@ -13,6 +13,7 @@ import structlog
 
 from rpc.channel import open_mesh_channel
 from trainer.runs.pending import PendingEvents
+from visionmesh.errors import VisionMeshError, from_rpc
 from visionmesh.mesh.v1 import run_pb2, telemetry_pb2
 from visionmesh.mesh.v1.telemetry_service_pb2_grpc import TelemetryServiceStub
 
@@ -22,6 +23,22 @@ if TYPE_CHECKING:
 FIRST_DELAY_SECONDS = 0.2
 LAST_DELAY_SECONDS = 5.0
 POLL_SECONDS = 0.1
+EVENT_REFUSED = "EVENT_REFUSED"
+SOURCES = {
+    "training": run_pb2.EVENT_SOURCE_TRAINING,
+    "log": run_pb2.EVENT_SOURCE_LOG,
+    "agent": run_pb2.EVENT_SOURCE_AGENT,
+}
+# The gateway is there and does not want what it is sent.
+REFUSALS = (
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.UNIMPLEMENTED,
+)
 # A gateway that is connected and yet silent for so long is given up for a new connection.
 SILENCE_SECONDS = 30.0
 
@@ -31,7 +48,8 @@ logger = structlog.get_logger()
 class EventPublisher:
     """Sends what is pending and obeys the gateway's commands. One batch is under way at a time.
 
-    ``abandoned`` is set when the gateway says that the run no longer counts.
+    ``abandoned`` is set when the gateway says that the run no longer counts, ``refusal`` when it refused an event: what
+    can still be published is, but the run is asked to stop. ``locked_out`` is set when nothing can be published.
     """
 
     def __init__(
@@ -44,8 +62,11 @@ class EventPublisher:
         max_message_bytes: int,
         heartbeat_seconds: float,
         request_stop: Callable[[], None],
+        refusal_seconds: float = 30.0,
     ) -> None:
         self.abandoned = asyncio.Event()
+        self.locked_out = asyncio.Event()
+        self.refusal: VisionMeshError | None = None
         self._hello = telemetry_pb2.RunHello(run_id=spec.run_id, job_id=spec.job_id)
         self._pending = pending
         self._target = target
@@ -53,6 +74,8 @@ class EventPublisher:
         self._max_message_bytes = max_message_bytes
         self._heartbeat_seconds = heartbeat_seconds
         self._request_stop = request_stop
+        self._refusal_seconds = refusal_seconds
+        self._refused_since: float | None = None
         self._greeted = False
         self._answered = asyncio.Event()
         self._answer_time = 0.0
@@ -66,8 +89,12 @@ class EventPublisher:
                 logger.info("the gateway closed the stream")
             # A write to a call that has just failed is an InvalidStateError.
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
-                detail = error.details() if isinstance(error, grpc.aio.AioRpcError) else repr(error)
-                logger.warning("gateway away", target=self._target, error=detail, retry_seconds=delay)
+                if isinstance(error, grpc.aio.AioRpcError) and error.code() in REFUSALS:
+                    self._take_refusal(from_rpc(error))
+                else:
+                    self._refused_since = None
+                    detail = error.details() if isinstance(error, grpc.aio.AioRpcError) else repr(error)
+                    logger.warning("gateway away", target=self._target, error=detail, retry_seconds=delay)
             if self._greeted:
                 delay = FIRST_DELAY_SECONDS
             # Many agents lose one gateway at the same moment; they need not all come back at the same.
@@ -80,6 +107,24 @@ class EventPublisher:
             if self._pending.settled():
                 return
             await asyncio.sleep(POLL_SECONDS / 2)  # other processes write spools: nothing here can tell
+
+    def _take_refusal(self, refused: VisionMeshError) -> None:
+        """What another try may not help. A refused event is believed at once, anything else when it goes on."""
+        logger.error("the gateway refused", target=self._target, reason=refused.reason, message=refused.message)
+        if refused.reason == EVENT_REFUSED:
+            source = SOURCES.get(refused.metadata.get("source", ""), 0)
+            sequence = int(refused.metadata.get("source_sequence", 0))
+            if self._pending.refuse(source, sequence):
+                self.refusal = refused
+                self._request_stop()
+            else:
+                self.locked_out.set()
+            return
+        now = time.monotonic()
+        if self._refused_since is None:
+            self._refused_since = now
+        elif now - self._refused_since >= self._refusal_seconds:
+            self.locked_out.set()
 
     async def _session(self) -> None:
         """One connection, until it breaks or the gateway closes it."""
@@ -108,6 +153,7 @@ class EventPublisher:
                 positions = {int(item.source): item.source_sequence for item in response.acknowledgement.positions}
                 if self._greeted:
                     self._pending.acknowledge(positions)
+                    self._refused_since = None
                 else:
                     self._pending.rewind(positions)
                     self._greeted = True

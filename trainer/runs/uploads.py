@@ -13,7 +13,7 @@ from uuid import NAMESPACE_OID, uuid5
 import structlog
 
 from storage.objects import keys
-from storage.objects.digest import sha256_bytes
+from storage.objects.digest import files_digest
 from storage.objects.errors import InvalidKey, ObjectMismatch, ObjectNotFound
 from storage.objects.store import ObjectStore
 from trainer.runs.agent_events import AgentEvents
@@ -109,7 +109,7 @@ class CheckpointUploads:
             files=files,
             storage_path=prefix,
             size_bytes=sum(file.size_bytes for file in files),
-            digest=checkpoint_digest(files),
+            digest=files_digest((file.name, file.sha256) for file in files),
             # Without the metric only the training can know.
             is_best=local.is_best if value is None else self._beats_best(value),
             resumable=any(file.name == RESUMABLE_FILE for file in files),
@@ -133,11 +133,6 @@ class CheckpointUploads:
         if local.validation_images:
             with suppress(OSError):
                 (self._folder.path / local.validation_images).unlink()
-
-
-def checkpoint_digest(files: list[checkpoint_pb2.CheckpointFile]) -> str:
-    """SHA-256 over the lines ``name NUL sha256 LF`` of a checkpoint's files, sorted."""
-    return sha256_bytes("".join(sorted(f"{file.name}\0{file.sha256}\n" for file in files)).encode())
 
 
 def _upload(store: ObjectStore, folder: Path, prefix: str) -> list[checkpoint_pb2.CheckpointFile]:

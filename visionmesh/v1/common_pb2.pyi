@@ -66,6 +66,9 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_OUT_OF_MEMORY: _ClassVar[ErrorReason]
     ERROR_REASON_TRAINER_IO_ERROR: _ClassVar[ErrorReason]
     ERROR_REASON_DEVICE_FAILED: _ClassVar[ErrorReason]
+    ERROR_REASON_RUN_NOT_ALLOWED: _ClassVar[ErrorReason]
+    ERROR_REASON_EVENT_REFUSED: _ClassVar[ErrorReason]
+    ERROR_REASON_EVENTS_OUT_OF_ORDER: _ClassVar[ErrorReason]
 TASK_TYPE_UNSPECIFIED: TaskType
 TASK_TYPE_IMAGE_CLASSIFICATION: TaskType
 TASK_TYPE_OBJECT_DETECTION: TaskType
@@ -120,6 +123,9 @@ ERROR_REASON_TRAINING_HUNG: ErrorReason
 ERROR_REASON_OUT_OF_MEMORY: ErrorReason
 ERROR_REASON_TRAINER_IO_ERROR: ErrorReason
 ERROR_REASON_DEVICE_FAILED: ErrorReason
+ERROR_REASON_RUN_NOT_ALLOWED: ErrorReason
+ERROR_REASON_EVENT_REFUSED: ErrorReason
+ERROR_REASON_EVENTS_OUT_OF_ORDER: ErrorReason
 
 class Failure(_message.Message):
     __slots__ = ("reason", "message", "metadata")

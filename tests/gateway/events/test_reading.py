@@ -13,7 +13,7 @@ from visionmesh.v1 import checkpoint_pb2, event_pb2
 
 
 async def test_metrics_come_in_pages_by_epoch(mesh: Mesh, ada: JobClient) -> None:
-    script, agent = await mesh.running(ada, epochs=30)
+    script, agent = await mesh.running(ada, epochs=100)
     job_id = script.run.job_id
     await agent.send(*(script.metric(epoch, epoch / 100) for epoch in range(1, 12)))
     seen: list[event_pb2.MetricPoint] = []

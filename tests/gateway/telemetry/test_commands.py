@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from storage.database.events import EventRepository
+from storage.database.jobs import JobRepository
 from tests.gateway.conftest import Account
 from tests.gateway.job_agent import ABANDON, STOP, TRAINING, Script
 from tests.gateway.job_client import JobClient, log_of
@@ -66,6 +69,23 @@ async def test_an_agent_of_a_superseded_run_is_told_to_abandon(closed_mesh: Mesh
     assert after[: len(before)] == before  # the new run may have gone on
     positions = await mesh.database.read(lambda session: EventRepository(session).positions(script.run.run_id))
     assert positions["training"] == 1
+
+
+async def test_an_agent_whose_run_another_gateway_gave_up_is_told_at_a_heartbeat(
+    closed_mesh: Mesh, alice: Account, pets: str
+) -> None:
+    mesh = closed_mesh
+    await mesh.open(GatewayTimes(contact_lost_seconds=0.2))
+    script, agent = await mesh.running(mesh.client(alice, pets))
+    await mesh.database.write(lambda session: JobRepository(session).end_run(script.run.run_id, "LEASE_EXPIRED"))
+    async with asyncio.timeout(20):
+        while not agent.commands:
+            await agent.beat()
+            answer = await agent.read()
+            if not answer.HasField("acknowledgement"):
+                agent.commands.append(answer.command)
+            await asyncio.sleep(0.02)
+    assert await agent.told() == ABANDON
 
 
 async def test_an_agent_that_is_still_connected_when_its_run_is_given_up(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from storage.database.tables import now
 from tests.gateway.conftest import Account
-from tests.gateway.job_agent import Script
+from tests.gateway.job_agent import TRAINING, Script
 from tests.gateway.job_client import JobClient, kinds, log_of, short
 from tests.gateway.job_fixtures import Mesh
 from tests.gateway.job_gateway import GatewayTimes
@@ -109,6 +111,41 @@ async def test_a_gateway_that_restarts_waits_before_it_judges(closed_mesh: Mesh,
     assert (await ada.get(other.run.job_id)).failure.reason == "LEASE_EXPIRED"  # that one never came back
     await back.send(script.end())
     assert await ada.state(script.run.job_id) == "COMPLETED"
+
+
+async def test_a_gateway_that_stood_still_waits_before_it_judges(closed_mesh: Mesh, alice: Account, pets: str) -> None:
+    ada = await opened(closed_mesh, GatewayTimes(contact_lost_seconds=0.3, lease_seconds=2.0), alice, pets)
+    script, agent = await closed_mesh.running(ada)
+    silent, _ = await closed_mesh.running(ada)
+    await agent.heartbeat()
+    time.sleep(3.0)  # noqa: ASYNC251 - the gateway is in this process, and nothing of it goes on
+    await asyncio.sleep(0.3)  # it has looked a few times
+    assert await ada.state(script.run.job_id) == await ada.state(silent.run.job_id) == "RUNNING"
+    async with asyncio.timeout(20):
+        while await ada.state(silent.run.job_id) == "RUNNING":
+            await agent.heartbeat()
+            await asyncio.sleep(0.05)
+    assert await ada.state(script.run.job_id) == "RUNNING"
+
+
+async def test_an_agent_that_waits_for_a_slow_database_is_in_contact(
+    closed_mesh: Mesh, alice: Account, pets: str
+) -> None:
+    ada = await opened(closed_mesh, GatewayTimes(contact_lost_seconds=0.3, lease_seconds=2.0), alice, pets)
+    script, agent = await closed_mesh.running(ada)
+    # Shown already: nothing but the end of the lease is left to write.
+    await ada.until(script.run.job_id, lambda job: job.HasField("contact_lost_time"))
+    released = threading.Event()
+    waiting = asyncio.create_task(closed_mesh.gateway.database.write(lambda session: released.wait(20)))
+    await agent.post(script.metric(1))
+    await asyncio.sleep(2.5)  # more than a lease
+    released.set()
+    await waiting
+    assert await agent.acknowledged() == {TRAINING: 2}
+    for _ in range(10):  # what was decided meanwhile would be done by now
+        assert await agent.heartbeat() == {TRAINING: 2}
+        await asyncio.sleep(0.05)
+    assert await ada.state(script.run.job_id) == "RUNNING"
 
 
 async def test_what_has_ended_needs_no_contact(closed_mesh: Mesh, alice: Account, pets: str) -> None:

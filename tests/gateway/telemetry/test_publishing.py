@@ -7,12 +7,14 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+import pytest
 
 from storage.database.events import EventRepository
 from tests.gateway.conftest import Account
-from tests.gateway.job_agent import AGENT, LOG, STOP, TRAINING, Script
+from tests.gateway.job_agent import ABANDON, AGENT, LOG, STOP, TRAINING, Script
 from tests.gateway.job_client import JobClient, events_of, kinds, log_of, short, take
 from tests.gateway.job_fixtures import Mesh
+from tests.gateway.stand_in import MESH_TOKEN
 from tests.gateway.waiting import until
 from visionmesh.errors import from_rpc
 from visionmesh.mesh.v1 import run_pb2, telemetry_pb2
@@ -79,7 +81,11 @@ async def test_a_gap_is_refused_whole(mesh: Mesh, ada: JobClient) -> None:
     lost, kept = script.metric(1), script.metric(2)
     await agent.post(script.line("with it"), kept)
     error = from_rpc(await agent.refusal())
-    assert (error.reason, [violation.field for violation in error.violations]) == ("INVALID_REQUEST", ["batch.events"])
+    assert (error.reason, error.metadata["source"], error.metadata["expected_source_sequence"]) == (
+        "EVENTS_OUT_OF_ORDER",
+        "training",
+        "2",
+    )
     assert await positions(mesh, script.run) == {"training": 1}
     again = mesh.connect(script.run)
     assert await again.hello() == {TRAINING: 1}  # so it sends again what is missing
@@ -178,8 +184,10 @@ async def test_an_agent_that_missed_the_last_acknowledgement_gets_it(mesh: Mesh,
     await agent.cut()
     again = mesh.connect(script.run)
     assert (await again.hello())[AGENT] == 1
-    assert (await again.send(end))[AGENT] == 1
-    assert again.commands == []
+    # All is durable and nothing is left to do: it need not, and cannot, stay.
+    assert await again.told() == ABANDON
+    with pytest.raises(EOFError):
+        await again.read()
 
 
 async def test_the_stream_begins_with_hello(mesh: Mesh, ada: JobClient) -> None:
@@ -197,7 +205,7 @@ async def test_the_stream_begins_with_hello(mesh: Mesh, ada: JobClient) -> None:
 
 async def test_the_mesh_is_closed_to_strangers(mesh: Mesh, ada: JobClient, alice: Account) -> None:
     script, _ = await mesh.running(ada)
-    for token in ("wrong", alice.token):
+    for token in ("wrong", alice.token, MESH_TOKEN):
         stranger = mesh.connect(script.run, token=token)
         await stranger.say_hello()
         error = await stranger.refusal()

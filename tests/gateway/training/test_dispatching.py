@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import grpc
 import pytest
 
+from rpc.channel import open_mesh_channel
 from rpc.errors import DomainError
 from storage.database.datasets import DatasetRepository
 from storage.database.engine import Database
@@ -18,6 +20,8 @@ from tests.gateway.job_fixtures import Mesh
 from tests.gateway.job_gateway import GatewayTimes
 from tests.gateway.stand_in import StandInTrainer, model
 from tests.gateway.waiting import until
+from visionmesh.errors import from_rpc
+from visionmesh.mesh.v1 import trainer_pb2, trainer_service_pb2_grpc
 
 
 async def full(mesh: Mesh) -> None:
@@ -157,6 +161,36 @@ async def test_a_gateway_that_dies_while_it_starts_a_run_starts_the_same_run(mes
     await mesh.deliver(run, Script(run).start())
     jobs = await mesh.database.read(lambda session: JobRepository(session).in_states(["RUNNING"]))
     assert [(job.current_run_id, job.attempt) for job in jobs] == [(run.run_id, 1)]
+
+
+async def test_a_start_brings_a_token_and_a_repeated_one_another_that_is_as_good(
+    mesh: Mesh, ada: JobClient, alice: Account
+) -> None:
+    mesh.trainer.answers_starts.clear()
+    run = await mesh.preparing(ada)
+    await mesh.gateway.kill()
+    mesh.trainer.answers_starts.set()
+    await mesh.open()
+    other = await mesh.preparing(mesh.client(alice, ada.dataset_id))
+    tokens = mesh.trainer.tokens[run.run_id]
+    await until(lambda: len(tokens) == 2)
+    assert len({*tokens, mesh.token_of(other)}) == 3 and all(len(token) > 40 for token in tokens)
+    # The trainer may have taken the one or the other.
+    for token in tokens:
+        assert await mesh.connect(run, token=token).hello() == {}
+        stranger = mesh.connect(other, token=token)
+        await stranger.say_hello()
+        assert from_rpc(await stranger.refusal()).reason == "RUN_NOT_ALLOWED"
+
+
+async def test_the_token_of_a_run_opens_no_trainer(mesh: Mesh, ada: JobClient) -> None:
+    run = await mesh.preparing(ada)
+    async with open_mesh_channel(mesh.trainer.address, mesh.token_of(run)) as channel:
+        stub = trainer_service_pb2_grpc.TrainerServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.StopRun(trainer_pb2.StopRunRequest(run_id=run.run_id, kill=True))
+    assert from_rpc(caught.value).reason == "TOKEN_INVALID"
+    assert not mesh.trainer.stopped
 
 
 async def test_a_gateway_that_died_before_it_dispatched_dispatches(mesh: Mesh, ada: JobClient) -> None:

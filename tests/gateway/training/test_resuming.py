@@ -6,7 +6,7 @@ import grpc
 
 from tests.gateway.calls import refused
 from tests.gateway.conftest import Account
-from tests.gateway.job_agent import Script
+from tests.gateway.job_agent import DIGEST, Script
 from tests.gateway.job_client import JobClient, kinds, log_of, short
 from tests.gateway.job_fixtures import Mesh, add_dataset
 from visionmesh.mesh.v1 import run_pb2
@@ -46,7 +46,7 @@ async def test_resuming_goes_on_from_the_last_checkpoint(mesh: Mesh, ada: JobCli
     run = await mesh.run_of(job_id, attempt=2)
     assert run.run_id != first.run_id
     assert (run.resume_from.checkpoint_id, run.resume_from.epoch) == (named(first, 3), 3)
-    assert (run.resume_from.job_id, run.resume_from.digest) == (job_id, "cd" * 32)
+    assert (run.resume_from.job_id, run.resume_from.digest) == (job_id, DIGEST)
     assert run.resume_from.files[0].name == "weights.safetensors"
     assert run.best_metric == 0.9
     job = await ada.get(job_id)

@@ -23,6 +23,7 @@ from tests.gateway.job_agent import TRAINING, Connection, Script
 from tests.gateway.job_client import JobClient
 from tests.gateway.job_fixtures import Mesh
 from tests.gateway.waiting import until
+from visionmesh.errors import from_rpc
 from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import checkpoint_pb2, event_pb2, training_pb2
 
@@ -308,11 +309,12 @@ async def test_damaged_images_are_named_by_digest(mesh: Mesh, ada: JobClient, da
 async def test_images_that_lie_elsewhere_are_not_taken(mesh: Mesh, ada: JobClient) -> None:
     script, agent = await mesh.running(ada)
     mesh.store.put("manifests/precious.json", b"{}")
-    for epoch in (1, 2):
-        event = publish(mesh, script, epoch)
-        event.checkpoint.validation_images.storage_path = "manifests/precious.json"
-        await agent.send(event)
-    assert (await refused(images(ada, script.run.job_id))).reason == "VALIDATION_IMAGES_NOT_KEPT"
+    event = publish(mesh, script, 1)
+    event.checkpoint.validation_images.storage_path = "manifests/precious.json"
+    await agent.post(event)
+    error = from_rpc(await agent.refusal())
+    assert error.violations[0].field == "batch.events[0].checkpoint.validation_images.storage_path"
+    assert (await refused(images(ada, script.run.job_id))).reason == "NO_CHECKPOINT"
     assert mesh.store.get("manifests/precious.json") == b"{}"
 
 

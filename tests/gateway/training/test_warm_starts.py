@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from storage.database.jobs import JobRepository
 from tests.gateway.calls import refused
 from tests.gateway.conftest import Account
-from tests.gateway.job_agent import Script
+from tests.gateway.job_agent import DIGEST, Script
 from tests.gateway.job_client import JobClient, kinds, log_of, short
 from tests.gateway.job_fixtures import Mesh, add_dataset
 from tests.gateway.training.test_resuming import named, stopped_after
@@ -21,7 +21,7 @@ async def test_a_job_starts_with_the_weights_of_another_one(mesh: Mesh, ada: Job
     assert short((await ada.start(job.id, checkpoint_id=named(source, 2))).state) == "QUEUED"
     run = await mesh.run_of(job.id)
     assert (run.start_from.checkpoint_id, run.start_from.job_id) == (named(source, 2), source.job_id)
-    assert (run.start_from.digest, run.start_from.files[0].name) == ("cd" * 32, "weights.safetensors")
+    assert (run.start_from.digest, run.start_from.files[0].name) == (DIGEST, "weights.safetensors")
     # It is no resumption: nothing is done yet, and nothing of the other job counts.
     assert not run.HasField("resume_from") and not run.HasField("best_metric")
     job = await ada.get(job.id)

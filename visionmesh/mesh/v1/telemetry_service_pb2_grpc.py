@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TelemetryServiceStub:
-    """Served by the gateway on its mesh port; called by run agents with the mesh token.
+    """Served by the gateway on its mesh port; called by run agents, each with the token of its run (StartRunRequest).
     """
 
     def __init__(self, channel):
@@ -43,12 +43,14 @@ class TelemetryServiceStub:
 
 
 class TelemetryServiceServicer:
-    """Served by the gateway on its mesh port; called by run agents with the mesh token.
+    """Served by the gateway on its mesh port; called by run agents, each with the token of its run (StartRunRequest).
     """
 
     def PublishEvents(self, request_iterator, context):
         """Takes the events of one run. The agent says hello, the gateway answers with what is durable, the agent sends
-        what is not; nothing is acknowledged before it is durable, and what was sent twice is kept once.
+        what is not; nothing is acknowledged before it is durable, and what was sent twice is kept once. The stream ends
+        once the end of the run is acknowledged. Reasons: TOKEN_MISSING, TOKEN_INVALID, RUN_NOT_ALLOWED, INVALID_REQUEST
+        (messages out of place), EVENT_REFUSED, EVENTS_OUT_OF_ORDER.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,7 +73,7 @@ def add_TelemetryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TelemetryService:
-    """Served by the gateway on its mesh port; called by run agents with the mesh token.
+    """Served by the gateway on its mesh port; called by run agents, each with the token of its run (StartRunRequest).
     """
 
     @staticmethod

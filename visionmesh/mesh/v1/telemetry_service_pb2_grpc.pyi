@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TelemetryServiceStub:
-    """Served by the gateway on its mesh port; called by run agents with the mesh token."""
+    """Served by the gateway on its mesh port; called by run agents, each with the token of its run (StartRunRequest)."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -35,21 +35,25 @@ class TelemetryServiceStub:
     def __new__(cls, channel: _aio.Channel) -> TelemetryServiceAsyncStub: ...
     PublishEvents: _grpc.StreamStreamMultiCallable[_telemetry_pb2.PublishEventsRequest, _telemetry_pb2.PublishEventsResponse]
     """Takes the events of one run. The agent says hello, the gateway answers with what is durable, the agent sends
-    what is not; nothing is acknowledged before it is durable, and what was sent twice is kept once.
+    what is not; nothing is acknowledged before it is durable, and what was sent twice is kept once. The stream ends
+    once the end of the run is acknowledged. Reasons: TOKEN_MISSING, TOKEN_INVALID, RUN_NOT_ALLOWED, INVALID_REQUEST
+    (messages out of place), EVENT_REFUSED, EVENTS_OUT_OF_ORDER.
     """
 
 @_typing.type_check_only
 class TelemetryServiceAsyncStub(TelemetryServiceStub):
-    """Served by the gateway on its mesh port; called by run agents with the mesh token."""
+    """Served by the gateway on its mesh port; called by run agents, each with the token of its run (StartRunRequest)."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PublishEvents: _aio.StreamStreamMultiCallable[_telemetry_pb2.PublishEventsRequest, _telemetry_pb2.PublishEventsResponse]  # type: ignore[assignment]
     """Takes the events of one run. The agent says hello, the gateway answers with what is durable, the agent sends
-    what is not; nothing is acknowledged before it is durable, and what was sent twice is kept once.
+    what is not; nothing is acknowledged before it is durable, and what was sent twice is kept once. The stream ends
+    once the end of the run is acknowledged. Reasons: TOKEN_MISSING, TOKEN_INVALID, RUN_NOT_ALLOWED, INVALID_REQUEST
+    (messages out of place), EVENT_REFUSED, EVENTS_OUT_OF_ORDER.
     """
 
 class TelemetryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Served by the gateway on its mesh port; called by run agents with the mesh token."""
+    """Served by the gateway on its mesh port; called by run agents, each with the token of its run (StartRunRequest)."""
 
     @_abc_1.abstractmethod
     def PublishEvents(
@@ -58,7 +62,9 @@ class TelemetryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_telemetry_pb2.PublishEventsResponse], _abc.AsyncIterator[_telemetry_pb2.PublishEventsResponse]]:
         """Takes the events of one run. The agent says hello, the gateway answers with what is durable, the agent sends
-        what is not; nothing is acknowledged before it is durable, and what was sent twice is kept once.
+        what is not; nothing is acknowledged before it is durable, and what was sent twice is kept once. The stream ends
+        once the end of the run is acknowledged. Reasons: TOKEN_MISSING, TOKEN_INVALID, RUN_NOT_ALLOWED, INVALID_REQUEST
+        (messages out of place), EVENT_REFUSED, EVENTS_OUT_OF_ORDER.
         """
 
 def add_TelemetryServiceServicer_to_server(servicer: TelemetryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -30,7 +30,7 @@ from visionmesh.v1 import inference_pb2 as visionmesh_dot_v1_dot_inference__pb2
 from visionmesh.v1 import registry_pb2 as visionmesh_dot_v1_dot_registry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n visionmesh/mesh/v1/trainer.proto\x12\x12visionmesh.mesh.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cvisionmesh/mesh/v1/run.proto\x1a\x1avisionmesh/v1/common.proto\x1a\x1dvisionmesh/v1/inference.proto\x1a\x1cvisionmesh/v1/registry.proto\"\x11\n\x0f\x44\x65scribeRequest\"\x81\x02\n\x10\x44\x65scribeResponse\x12\x11\n\tframework\x18\x01 \x01(\t\x12\x44\n\x08versions\x18\x02 \x03(\x0b\x32\x32.visionmesh.mesh.v1.DescribeResponse.VersionsEntry\x12+\n\ntask_types\x18\x03 \x03(\x0e\x32\x17.visionmesh.v1.TaskType\x12\r\n\x05slots\x18\x04 \x01(\x05\x12\x12\n\nfree_slots\x18\x05 \x01(\x05\x12\x13\n\x0binstance_id\x18\x06 \x01(\t\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x13\n\x11ListModelsRequest\":\n\x12ListModelsResponse\x12$\n\x06models\x18\x01 \x03(\x0b\x32\x14.visionmesh.v1.Model\"%\n\x0fGetModelRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\"7\n\x10GetModelResponse\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x14.visionmesh.v1.Model\"D\n\x16GetConfigSchemaRequest\x12*\n\ttask_type\x18\x01 \x01(\x0e\x32\x17.visionmesh.v1.TaskType\"\x9f\x01\n\x17GetConfigSchemaResponse\x12*\n\ttask_type\x18\x01 \x01(\x0e\x32\x17.visionmesh.v1.TaskType\x12*\n\x06\x66ields\x18\x02 \x03(\x0b\x32\x1a.visionmesh.v1.ConfigField\x12,\n\x07presets\x18\x03 \x03(\x0b\x32\x1b.visionmesh.v1.ConfigPreset\"\xf8\x01\n\x15ValidateConfigRequest\x12*\n\ttask_type\x18\x01 \x01(\x0e\x32\x17.visionmesh.v1.TaskType\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12\'\n\x06\x63onfig\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\npretrained\x18\x04 \x01(\x08\x12\x0e\n\x06\x65pochs\x18\x05 \x01(\x05\x12\x12\n\nbatch_size\x18\x06 \x01(\x05\x12\x12\n\nimage_size\x18\x07 \x01(\x05\x12\x13\n\x0bnum_classes\x18\x08 \x01(\x05\x12\x15\n\rlearning_rate\x18\t \x01(\x01\"\xce\x02\n\x16ValidateConfigResponse\x12\x31\n\nviolations\x18\x01 \x03(\x0b\x32\x1d.visionmesh.v1.FieldViolation\x12\'\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12*\n\ttask_type\x18\x03 \x01(\x0e\x32\x17.visionmesh.v1.TaskType\x12\x1a\n\x12\x64\x65\x66\x61ult_image_size\x18\x04 \x01(\x05\x12\x16\n\x0eprimary_metric\x18\x05 \x01(\t\x12H\n\x07metrics\x18\x06 \x03(\x0b\x32\x37.visionmesh.mesh.v1.ValidateConfigResponse.MetricsEntry\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x08:\x02\x38\x01\";\n\x0fStartRunRequest\x12(\n\x03run\x18\x01 \x01(\x0b\x32\x1b.visionmesh.mesh.v1.RunSpec\"\x12\n\x10StartRunResponse\".\n\x0eStopRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04kill\x18\x02 \x01(\x08\" \n\x0fStopRunResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\"\x11\n\x0fListRunsRequest\"j\n\tRunStatus\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\r\n\x05\x61live\x18\x03 \x01(\x08\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"?\n\x10ListRunsResponse\x12+\n\x04runs\x18\x01 \x03(\x0b\x32\x1d.visionmesh.mesh.v1.RunStatus\"\xb1\x02\n\x0ePredictRequest\x12\x35\n\ncheckpoint\x18\x01 \x01(\x0b\x32!.visionmesh.mesh.v1.CheckpointRef\x12\x13\n\x0bimage_bytes\x18\x02 \x01(\x0c\x12!\n\x14\x63onfidence_threshold\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x1a\n\riou_threshold\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\r\n\x05top_k\x18\x05 \x01(\x05\x12\x16\n\x0emax_detections\x18\x06 \x01(\x05\x12\x0e\n\x06labels\x18\x07 \x03(\t\x12\x32\n\rmask_encoding\x18\x08 \x01(\x0e\x32\x1b.visionmesh.v1.MaskEncodingB\x17\n\x15_confidence_thresholdB\x10\n\x0e_iou_threshold\"E\n\x0fPredictResponse\x12\x32\n\nprediction\x18\x01 \x01(\x0b\x32\x1e.visionmesh.v1.PredictResponse\"K\n\x14PredictStreamRequest\x12\x33\n\x07request\x18\x01 \x01(\x0b\x32\".visionmesh.mesh.v1.PredictRequest\"\x82\x01\n\x15PredictStreamResponse\x12\x34\n\nprediction\x18\x01 \x01(\x0b\x32\x1e.visionmesh.v1.PredictResponseH\x00\x12)\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x16.visionmesh.v1.FailureH\x00\x42\x08\n\x06result\"\x19\n\x17ListLoadedModelsRequest\"F\n\x18ListLoadedModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.visionmesh.v1.LoadedModelb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n visionmesh/mesh/v1/trainer.proto\x12\x12visionmesh.mesh.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cvisionmesh/mesh/v1/run.proto\x1a\x1avisionmesh/v1/common.proto\x1a\x1dvisionmesh/v1/inference.proto\x1a\x1cvisionmesh/v1/registry.proto\"\x11\n\x0f\x44\x65scribeRequest\"\x81\x02\n\x10\x44\x65scribeResponse\x12\x11\n\tframework\x18\x01 \x01(\t\x12\x44\n\x08versions\x18\x02 \x03(\x0b\x32\x32.visionmesh.mesh.v1.DescribeResponse.VersionsEntry\x12+\n\ntask_types\x18\x03 \x03(\x0e\x32\x17.visionmesh.v1.TaskType\x12\r\n\x05slots\x18\x04 \x01(\x05\x12\x12\n\nfree_slots\x18\x05 \x01(\x05\x12\x13\n\x0binstance_id\x18\x06 \x01(\t\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x13\n\x11ListModelsRequest\":\n\x12ListModelsResponse\x12$\n\x06models\x18\x01 \x03(\x0b\x32\x14.visionmesh.v1.Model\"%\n\x0fGetModelRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\"7\n\x10GetModelResponse\x12#\n\x05model\x18\x01 \x01(\x0b\x32\x14.visionmesh.v1.Model\"D\n\x16GetConfigSchemaRequest\x12*\n\ttask_type\x18\x01 \x01(\x0e\x32\x17.visionmesh.v1.TaskType\"\x9f\x01\n\x17GetConfigSchemaResponse\x12*\n\ttask_type\x18\x01 \x01(\x0e\x32\x17.visionmesh.v1.TaskType\x12*\n\x06\x66ields\x18\x02 \x03(\x0b\x32\x1a.visionmesh.v1.ConfigField\x12,\n\x07presets\x18\x03 \x03(\x0b\x32\x1b.visionmesh.v1.ConfigPreset\"\xf8\x01\n\x15ValidateConfigRequest\x12*\n\ttask_type\x18\x01 \x01(\x0e\x32\x17.visionmesh.v1.TaskType\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12\'\n\x06\x63onfig\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\npretrained\x18\x04 \x01(\x08\x12\x0e\n\x06\x65pochs\x18\x05 \x01(\x05\x12\x12\n\nbatch_size\x18\x06 \x01(\x05\x12\x12\n\nimage_size\x18\x07 \x01(\x05\x12\x13\n\x0bnum_classes\x18\x08 \x01(\x05\x12\x15\n\rlearning_rate\x18\t \x01(\x01\"\xce\x02\n\x16ValidateConfigResponse\x12\x31\n\nviolations\x18\x01 \x03(\x0b\x32\x1d.visionmesh.v1.FieldViolation\x12\'\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12*\n\ttask_type\x18\x03 \x01(\x0e\x32\x17.visionmesh.v1.TaskType\x12\x1a\n\x12\x64\x65\x66\x61ult_image_size\x18\x04 \x01(\x05\x12\x16\n\x0eprimary_metric\x18\x05 \x01(\t\x12H\n\x07metrics\x18\x06 \x03(\x0b\x32\x37.visionmesh.mesh.v1.ValidateConfigResponse.MetricsEntry\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x08:\x02\x38\x01\"N\n\x0fStartRunRequest\x12(\n\x03run\x18\x01 \x01(\x0b\x32\x1b.visionmesh.mesh.v1.RunSpec\x12\x11\n\trun_token\x18\x02 \x01(\t\"\x12\n\x10StartRunResponse\".\n\x0eStopRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04kill\x18\x02 \x01(\x08\" \n\x0fStopRunResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\"\x11\n\x0fListRunsRequest\"j\n\tRunStatus\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\r\n\x05\x61live\x18\x03 \x01(\x08\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"?\n\x10ListRunsResponse\x12+\n\x04runs\x18\x01 \x03(\x0b\x32\x1d.visionmesh.mesh.v1.RunStatus\"\xb1\x02\n\x0ePredictRequest\x12\x35\n\ncheckpoint\x18\x01 \x01(\x0b\x32!.visionmesh.mesh.v1.CheckpointRef\x12\x13\n\x0bimage_bytes\x18\x02 \x01(\x0c\x12!\n\x14\x63onfidence_threshold\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x1a\n\riou_threshold\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\r\n\x05top_k\x18\x05 \x01(\x05\x12\x16\n\x0emax_detections\x18\x06 \x01(\x05\x12\x0e\n\x06labels\x18\x07 \x03(\t\x12\x32\n\rmask_encoding\x18\x08 \x01(\x0e\x32\x1b.visionmesh.v1.MaskEncodingB\x17\n\x15_confidence_thresholdB\x10\n\x0e_iou_threshold\"E\n\x0fPredictResponse\x12\x32\n\nprediction\x18\x01 \x01(\x0b\x32\x1e.visionmesh.v1.PredictResponse\"K\n\x14PredictStreamRequest\x12\x33\n\x07request\x18\x01 \x01(\x0b\x32\".visionmesh.mesh.v1.PredictRequest\"\x82\x01\n\x15PredictStreamResponse\x12\x34\n\nprediction\x18\x01 \x01(\x0b\x32\x1e.visionmesh.v1.PredictResponseH\x00\x12)\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x16.visionmesh.v1.FailureH\x00\x42\x08\n\x06result\"\x19\n\x17ListLoadedModelsRequest\"F\n\x18ListLoadedModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.visionmesh.v1.LoadedModelb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -66,29 +66,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VALIDATECONFIGRESPONSE_METRICSENTRY']._serialized_start=1466
   _globals['_VALIDATECONFIGRESPONSE_METRICSENTRY']._serialized_end=1512
   _globals['_STARTRUNREQUEST']._serialized_start=1514
-  _globals['_STARTRUNREQUEST']._serialized_end=1573
-  _globals['_STARTRUNRESPONSE']._serialized_start=1575
-  _globals['_STARTRUNRESPONSE']._serialized_end=1593
-  _globals['_STOPRUNREQUEST']._serialized_start=1595
-  _globals['_STOPRUNREQUEST']._serialized_end=1641
-  _globals['_STOPRUNRESPONSE']._serialized_start=1643
-  _globals['_STOPRUNRESPONSE']._serialized_end=1675
-  _globals['_LISTRUNSREQUEST']._serialized_start=1677
-  _globals['_LISTRUNSREQUEST']._serialized_end=1694
-  _globals['_RUNSTATUS']._serialized_start=1696
-  _globals['_RUNSTATUS']._serialized_end=1802
-  _globals['_LISTRUNSRESPONSE']._serialized_start=1804
-  _globals['_LISTRUNSRESPONSE']._serialized_end=1867
-  _globals['_PREDICTREQUEST']._serialized_start=1870
-  _globals['_PREDICTREQUEST']._serialized_end=2175
-  _globals['_PREDICTRESPONSE']._serialized_start=2177
-  _globals['_PREDICTRESPONSE']._serialized_end=2246
-  _globals['_PREDICTSTREAMREQUEST']._serialized_start=2248
-  _globals['_PREDICTSTREAMREQUEST']._serialized_end=2323
-  _globals['_PREDICTSTREAMRESPONSE']._serialized_start=2326
-  _globals['_PREDICTSTREAMRESPONSE']._serialized_end=2456
-  _globals['_LISTLOADEDMODELSREQUEST']._serialized_start=2458
-  _globals['_LISTLOADEDMODELSREQUEST']._serialized_end=2483
-  _globals['_LISTLOADEDMODELSRESPONSE']._serialized_start=2485
-  _globals['_LISTLOADEDMODELSRESPONSE']._serialized_end=2555
+  _globals['_STARTRUNREQUEST']._serialized_end=1592
+  _globals['_STARTRUNRESPONSE']._serialized_start=1594
+  _globals['_STARTRUNRESPONSE']._serialized_end=1612
+  _globals['_STOPRUNREQUEST']._serialized_start=1614
+  _globals['_STOPRUNREQUEST']._serialized_end=1660
+  _globals['_STOPRUNRESPONSE']._serialized_start=1662
+  _globals['_STOPRUNRESPONSE']._serialized_end=1694
+  _globals['_LISTRUNSREQUEST']._serialized_start=1696
+  _globals['_LISTRUNSREQUEST']._serialized_end=1713
+  _globals['_RUNSTATUS']._serialized_start=1715
+  _globals['_RUNSTATUS']._serialized_end=1821
+  _globals['_LISTRUNSRESPONSE']._serialized_start=1823
+  _globals['_LISTRUNSRESPONSE']._serialized_end=1886
+  _globals['_PREDICTREQUEST']._serialized_start=1889
+  _globals['_PREDICTREQUEST']._serialized_end=2194
+  _globals['_PREDICTRESPONSE']._serialized_start=2196
+  _globals['_PREDICTRESPONSE']._serialized_end=2265
+  _globals['_PREDICTSTREAMREQUEST']._serialized_start=2267
+  _globals['_PREDICTSTREAMREQUEST']._serialized_end=2342
+  _globals['_PREDICTSTREAMRESPONSE']._serialized_start=2345
+  _globals['_PREDICTSTREAMRESPONSE']._serialized_end=2475
+  _globals['_LISTLOADEDMODELSREQUEST']._serialized_start=2477
+  _globals['_LISTLOADEDMODELSREQUEST']._serialized_end=2502
+  _globals['_LISTLOADEDMODELSRESPONSE']._serialized_start=2504
+  _globals['_LISTLOADEDMODELSRESPONSE']._serialized_end=2574
 # @@protoc_insertion_point(module_scope)

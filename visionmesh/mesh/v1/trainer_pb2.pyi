@@ -125,10 +125,12 @@ class ValidateConfigResponse(_message.Message):
     def __init__(self, violations: _Optional[_Iterable[_Union[_common_pb2.FieldViolation, _Mapping]]] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., task_type: _Optional[_Union[_common_pb2.TaskType, str]] = ..., default_image_size: _Optional[int] = ..., primary_metric: _Optional[str] = ..., metrics: _Optional[_Mapping[str, bool]] = ...) -> None: ...
 
 class StartRunRequest(_message.Message):
-    __slots__ = ("run",)
+    __slots__ = ("run", "run_token")
     RUN_FIELD_NUMBER: _ClassVar[int]
+    RUN_TOKEN_FIELD_NUMBER: _ClassVar[int]
     run: _run_pb2.RunSpec
-    def __init__(self, run: _Optional[_Union[_run_pb2.RunSpec, _Mapping]] = ...) -> None: ...
+    run_token: str
+    def __init__(self, run: _Optional[_Union[_run_pb2.RunSpec, _Mapping]] = ..., run_token: _Optional[str] = ...) -> None: ...
 
 class StartRunResponse(_message.Message):
     __slots__ = ()

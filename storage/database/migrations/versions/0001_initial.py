@@ -249,6 +249,15 @@ def upgrade() -> None:
     )
     op.create_index("ix_runs_job_id", "runs", ["job_id"], unique=False)
     op.create_table(
+        "run_tokens",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("run_id", sa.String(length=40), nullable=False),
+        sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name="fk_run_tokens_run_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("digest", name="pk_run_tokens"),
+    )
+    op.create_index("ix_run_tokens_run_id", "run_tokens", ["run_id"], unique=False)
+    op.create_table(
         "validation_results",
         sa.Column("job_id", sa.String(length=40), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
@@ -278,6 +287,8 @@ def downgrade() -> None:
     op.drop_table("garbage")
     op.drop_table("deleted_jobs")
     op.drop_table("validation_results")
+    op.drop_index("ix_run_tokens_run_id", table_name="run_tokens")
+    op.drop_table("run_tokens")
     op.drop_index("ix_runs_job_id", table_name="runs")
     op.drop_table("runs")
     op.drop_table("metrics")
