@@ -170,14 +170,14 @@ def _validation(run: RunFacts, event: run_pb2.RunEvent) -> Objections:
 
 
 def _resources(run: RunFacts, event: run_pb2.RunEvent) -> Objections:
-    told = event.resources
+    told = event.resource_use
     if len(told.gpus) > MAX_GPUS:
-        yield "resources.gpus", f"are {len(told.gpus)}; {MAX_GPUS} are the most"
+        yield "resource_use.gpus", f"are {len(told.gpus)}; {MAX_GPUS} are the most"
         return
-    yield from _amounts("resources", told)
+    yield from _amounts("resource_use", told)
     for index, gpu in enumerate(told.gpus):
-        yield from _text(f"resources.gpus[{index}].name", gpu.name, MAX_NAME_BYTES)
-        yield from _amounts(f"resources.gpus[{index}]", gpu)
+        yield from _text(f"resource_use.gpus[{index}].name", gpu.name, MAX_NAME_BYTES)
+        yield from _amounts(f"resource_use.gpus[{index}]", gpu)
 
 
 def _end(run: RunFacts, event: run_pb2.RunEvent) -> Objections:
@@ -199,7 +199,7 @@ _RULES: Mapping[str, tuple[tuple[run_pb2.EventSource, ...], Callable[[RunFacts, 
     "log": (tuple(SOURCES), _log),
     "checkpoint": ((run_pb2.EVENT_SOURCE_AGENT,), _checkpoint),
     "validation": ((run_pb2.EVENT_SOURCE_TRAINING,), _validation),
-    "resources": ((run_pb2.EVENT_SOURCE_AGENT,), _resources),
+    "resource_use": ((run_pb2.EVENT_SOURCE_AGENT,), _resources),
     "end": ((run_pb2.EVENT_SOURCE_AGENT,), _end),
 }
 

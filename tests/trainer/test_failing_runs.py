@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from storage.objects import keys
+from tests.trainer.fake_gateway import RUN_TOKEN
 from tests.trainer.run_place import RunPlace
 from trainer.cache.locks import FileLock
 from trainer.runs.folder import RunFolder
@@ -92,8 +93,8 @@ async def test_a_training_that_hangs_is_ended_and_its_log_says_where(place: RunP
     # Slow, and never silent for so long.
     slow = place.spec("slow", epochs=2, steps=45, step_seconds=0.1)
     slow.no_progress_seconds = PATIENT_SECONDS
-    place.launcher.start(spec)
-    place.launcher.start(slow)
+    place.launcher.start(spec, RUN_TOKEN)
+    place.launcher.start(slow, RUN_TOKEN)
     end = await place.ended("run", 60)
     assert (end.outcome, end.failure.reason) == (FAILED, "TRAINING_HUNG")
     assert end.failure.message.startswith(f"The training gave no sign of progress for {PATIENT_SECONDS} seconds")
@@ -111,7 +112,7 @@ async def test_a_preparation_that_hangs_is_ended_and_one_that_waits_is_not(place
     builder = FileLock.acquire(locks / place.manifest_digest, exclusive=True)
     spec = place.spec("run")
     spec.no_progress_seconds = 1
-    place.launcher.start(spec)
+    place.launcher.start(spec, RUN_TOKEN)
     await place.gateway.until(lambda: place.gateway.payloads("run", "preparation"))
     await asyncio.sleep(2.5)
     assert place.gateway.end("run") is None

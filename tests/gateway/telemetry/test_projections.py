@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import grpc
+import pytest
 
 from tests.gateway.job_agent import ABANDON, AGENT, TRAINING, Script
 from tests.gateway.job_client import JobClient, log_of, short
