@@ -90,6 +90,7 @@ def job_message(job: TrainingJob) -> training_pb2.TrainingJob:
         start_time=to_timestamp(job.start_time),
         end_time=to_timestamp(job.end_time),
         contact_lost_time=to_timestamp(job.contact_lost_time),
+        queue_position=job.queue_position,
     )
     message.advanced_config.update(job.advanced_config)
     return message

@@ -8,15 +8,30 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, or_, select
+from sqlalchemy import bindparam, delete, func, or_, select, text
 from sqlalchemy.orm import Session
 
+from storage.database.claims import claim_key
 from storage.database.pages import Page, fetch_page
-from storage.database.statements import has_tags, matches_text, update_one
+from storage.database.statements import has_tags, is_sqlite_session, matches_text, update_one
 from storage.database.tables import Event, Run, SourcePosition, TrainingJob, now
 
 # Made once: every call about a job begins with it, and building it costs as much as running it.
 _OWNED = select(TrainingJob).where(TrainingJob.id == bindparam("job_id"), TrainingJob.user_id == bindparam("user_id"))
+
+# A queue: higher priority first, then who waits longest.
+_QUEUE_ORDER = TrainingJob.priority.desc(), TrainingJob.queue_time, TrainingJob.id
+# States in which a job's current run takes a slot of its trainer.
+_WITH_RUN = ("PREPARING", "RUNNING", "STOPPING")
+
+
+@dataclass(frozen=True)
+class RunStanding:
+    """How a run stands: whether its job is to stop, and how the run ended, which is empty while it goes on."""
+
+    run_id: str
+    stopping: bool
+    end_kind: str
 
 
 @dataclass(frozen=True)
@@ -87,10 +102,49 @@ class JobRepository:
         return [*self._session.scalars(query.order_by(TrainingJob.create_time, TrainingJob.id))]
 
     def queued(self, framework: str) -> builtins.list[TrainingJob]:
-        """The queue of a framework: higher priority first, then who waits longest."""
+        """The queue of a framework, the next one first."""
         query = select(TrainingJob).where(TrainingJob.framework == framework, TrainingJob.state == "QUEUED")
-        order = TrainingJob.priority.desc(), TrainingJob.queue_time, TrainingJob.id
-        return [*self._session.scalars(query.order_by(*order))]
+        return [*self._session.scalars(query.order_by(*_QUEUE_ORDER))]
+
+    def queued_frameworks(self) -> builtins.list[str]:
+        """The frameworks that some job waits for, sorted."""
+        query = select(TrainingJob.framework).where(TrainingJob.state == "QUEUED").distinct()
+        return [*self._session.scalars(query.order_by(TrainingJob.framework))]
+
+    def lock_queue(self, framework: str) -> None:
+        """Let one transaction at a time hand out slots of a framework, until it ends (on SQLite one writes anyway)."""
+        if not is_sqlite_session(self._session):
+            key = claim_key(f"queue {framework}")
+            self._session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
+    def next_queued(self, framework: str) -> TrainingJob | None:
+        """The next job of a queue, locked; one that another transaction works on is passed over."""
+        query = select(TrainingJob).where(TrainingJob.framework == framework, TrainingJob.state == "QUEUED")
+        query = query.order_by(*_QUEUE_ORDER).limit(1).with_for_update(skip_locked=True)
+        return self._session.scalar(query, execution_options={"populate_existing": True})
+
+    def slots_taken(self, addresses: Collection[str]) -> dict[str, int]:
+        """By trainer: how many jobs have a run there that has not ended, whichever gateway started it."""
+        query = select(Run.trainer_address, func.count()).join(TrainingJob, TrainingJob.current_run_id == Run.id)
+        query = query.where(TrainingJob.state.in_(_WITH_RUN), Run.trainer_address.in_(addresses))
+        counts = self._session.execute(query.group_by(Run.trainer_address))
+        return {address: count for address, count in counts}
+
+    def last_sequences(self, job_ids: Collection[str]) -> dict[str, int]:
+        """The last sequence of each of these jobs that is there."""
+        query = select(TrainingJob.id, TrainingJob.last_sequence).where(TrainingJob.id.in_(job_ids))
+        return {job_id: sequence for job_id, sequence in self._session.execute(query)}
+
+    def fill_queue_positions(self, jobs: Collection[TrainingJob]) -> None:
+        """Sets ``queue_position`` of those of ``jobs`` that are queued: their place among all of their framework."""
+        waiting = {job.id: job for job in jobs if job.state == "QUEUED"}
+        if not waiting:
+            return
+        place = func.row_number().over(partition_by=TrainingJob.framework, order_by=_QUEUE_ORDER).label("place")
+        queues = select(TrainingJob.id, place).where(TrainingJob.state == "QUEUED").subquery()
+        found = self._session.execute(select(queues.c.id, queues.c.place).where(queues.c.id.in_(waiting)))
+        for job_id, position in found:
+            waiting[job_id].queue_position = position
 
     def change_state(
         self, job_id: str, from_states: Collection[str], to_state: str, **changes: Any
@@ -134,6 +188,25 @@ class JobRepository:
         """Records how the run ended; False when it had ended before (the first end counts) or is not there."""
         changes = {"end_kind": end_kind, "end_time": now()}
         return update_one(self._session, Run, Run.id == run_id, Run.end_kind == "", changes=changes) is not None
+
+    def mark_started(self, run_id: str) -> None:
+        """Records that the trainer of a run has said that it has it."""
+        update_one(self._session, Run, Run.id == run_id, changes={"started": True})
+
+    def unstarted(self) -> builtins.list[tuple[str, str]]:
+        """(job, run) of the current runs that no trainer has said to have."""
+        query = select(TrainingJob.id, Run.id).join(Run, TrainingJob.current_run_id == Run.id)
+        query = query.where(TrainingJob.state.in_(("PREPARING", "STOPPING")), Run.started.is_(False))
+        return [(job_id, run_id) for job_id, run_id in self._session.execute(query.order_by(Run.create_time, Run.id))]
+
+    def standings(self, run_ids: Collection[str]) -> builtins.list[RunStanding]:
+        """How these runs stand; one that is not there is left out."""
+        query = select(Run.id, TrainingJob.state, TrainingJob.current_run_id, Run.end_kind)
+        query = query.join(TrainingJob, TrainingJob.id == Run.job_id).where(Run.id.in_(run_ids))
+        return [
+            RunStanding(run_id, state == "STOPPING" and current == run_id, end_kind)
+            for run_id, state, current, end_kind in self._session.execute(query)
+        ]
 
     def touch(self, run_id: str, time: datetime) -> bool:
         """Records contact with the run's agent; False when the run is not its job's current one."""

@@ -217,6 +217,8 @@ class TrainingJob(Base):
     end_time: Mapped[datetime | None] = mapped_column(default=None)
     contact_time: Mapped[datetime | None] = mapped_column(default=None)
     contact_lost_time: Mapped[datetime | None] = mapped_column(default=None)
+    # No column: the place in the queue, 1 first, where the one who read the job asked for it; else 0.
+    queue_position = 0
 
 
 class Run(Base):
@@ -227,6 +229,7 @@ class Run(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("training_jobs.id", ondelete="CASCADE"), index=True)
     attempt: Mapped[int]
     trainer_address: Mapped[str] = mapped_column(String(300), default="")
+    started: Mapped[bool] = mapped_column(default=False)  # its trainer has said that it has the run
     end_kind: Mapped[str] = mapped_column(String(40), default="")
     create_time: Mapped[datetime] = mapped_column(default=now)
     end_time: Mapped[datetime | None] = mapped_column(default=None)

@@ -11,6 +11,7 @@ from rich.live import Live
 
 from visionmesh.calls.jobs import ENDED
 from visionmesh.cli.failures import FAILED
+from visionmesh.cli.job_queue import places_told
 from visionmesh.cli.job_view import JobView, failure_text, state_text
 from visionmesh.cli.session import Session
 from visionmesh.client import Client, Patience, VisionMeshError
@@ -62,22 +63,33 @@ def watch(client: Client, job_id: str, out: Console, notes: Console) -> training
     if job.state not in ENDED:
         events = client.watch_job(job_id, after_sequence=job.last_sequence, patience=_patience(notes))
     if out.is_terminal:
-        _live(view, events, out)
+        _live(client, job, view, events, out)
     else:
         out.print(f"{view.title}  {view.model}  {state_text(view.state)}")
         if view.epochs:
             out.print(view.table())
-        for event in events:
-            for line in view.apply(event):
-                out.print(line)
+        with places_told(client, job, out.print):
+            for event in events:
+                for line in view.apply(event):
+                    out.print(line)
     job = client.get_job(job_id)
     out.print(f"job {job.id} {state_text(job.state)}{failure_text(job)}" + _best(job))
     return job
 
 
-def _live(view: JobView, events: Iterator[event_pb2.JobEvent], out: Console) -> None:
+def _live(
+    client: Client, job: training_pb2.TrainingJob, view: JobView, events: Iterator[event_pb2.JobEvent], out: Console
+) -> None:
     rows = max(out.height - _FRAME_LINES, 3)
-    with Live(view.picture(rows), console=out, auto_refresh=False, transient=True) as live:
+
+    def tell(place: str) -> None:
+        view.doing = place
+        live.update(view.picture(rows), refresh=True)
+
+    with (
+        Live(view.picture(rows), console=out, auto_refresh=False, transient=True) as live,
+        places_told(client, job, tell),
+    ):
         for event in events:
             for _ in view.apply(event):
                 pass

@@ -225,6 +225,7 @@ def upgrade() -> None:
         sa.Column("job_id", sa.String(length=40), nullable=False),
         sa.Column("attempt", sa.BigInteger(), nullable=False),
         sa.Column("trainer_address", sa.String(length=300), nullable=False),
+        sa.Column("started", sa.Boolean(), nullable=False),
         sa.Column("end_kind", sa.String(length=40), nullable=False),
         sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
         sa.Column("end_time", sa.DateTime(timezone=True), nullable=True),
