@@ -1,8 +1,8 @@
 """Following the other gateways over the same database: what they commit reaches those who wait at this one.
 
 A notice says which job changed. Events are then read once for all who watch the job here, and agents that are
-connected here are told what is meant for them. A notice may be lost, so all that is watched is looked at after every
-time in which none could be heard, and now and then in any case.
+connected here are told what is meant for them. A notice may be lost, so all that is watched is looked at, and all that
+is kept is forgotten, after every time in which none could be heard, and now and then in any case.
 """
 
 from __future__ import annotations
@@ -103,6 +103,8 @@ class Follower:
                 continue  # time to look again
 
     async def _look_at_all(self) -> None:
+        # A gateway that was killed between its commit and its notice told nobody.
+        self._log.forget_all()
         watched = self._log.live.watched()
         found = await self._log.database.read(lambda session: JobRepository(session).last_sequences(watched))
         for job_id, last_sequence in found.items():

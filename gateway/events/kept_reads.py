@@ -47,15 +47,20 @@ class KeptReads(Generic[T]):
         self._kept.pop(job_id, None)
         self._reading.pop(job_id, None)
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._kept.clear()
+        self._reading.clear()
+
     def suspend(self) -> None:
         """Forget everything and keep nothing until ``resume``."""
         self._suspended = True
-        self._kept.clear()
+        self.clear()
 
     def resume(self) -> None:
         """Keep what is read from now on."""
         self._suspended = False
-        self._reading.clear()
+        self.clear()
 
     def _keep(self, job_id: str, user_id: str, found: T) -> None:
         self._kept[job_id] = user_id, found

@@ -184,6 +184,11 @@ class JobLog:
         for kept in self._kept:
             kept.forget(job_id)
 
+    def forget_all(self) -> None:
+        """Keep nothing that was read of any job: something may have changed unheard."""
+        for kept in self._kept:
+            kept.clear()
+
     def keep_reads(self, keep: bool) -> None:
         """Whether what is read of jobs may be kept: not where changes that other gateways make are not heard of."""
         for kept in self._kept:

@@ -17,6 +17,7 @@ from gateway.training.attempts import begin_attempt, end_attempt, run_spec
 from rpc.errors import DomainError
 from storage.database.claims import claimed
 from storage.database.datasets import DatasetRepository
+from storage.database.errors import DatabaseUnavailable
 from storage.database.jobs import JobRepository
 from storage.database.tables import TrainingJob, now
 from visionmesh.mesh.v1 import run_pb2, trainer_pb2
@@ -76,6 +77,8 @@ class Dispatcher:
         """Whatever goes wrong in one look at the queue, there is a next one."""
         try:
             await step
+        except DatabaseUnavailable as error:
+            logger.warning("nothing can be dispatched now", error=str(error))
         except Exception:
             logger.exception("dispatch failed")
 

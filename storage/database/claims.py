@@ -130,8 +130,16 @@ class SharedClaims:
         self._connected()
 
     def _take(self, name: str) -> bool:
-        if not self._held[name] and not self._lock(self._connected(), name):
-            return False
+        if not self._held[name]:
+            was_connected = self._connection is not None
+            try:
+                locked = self._lock(self._connected(), name)
+            except DatabaseUnavailable:
+                if not was_connected:
+                    raise
+                locked = self._lock(self._connected(), name)  # it had broken while nobody used it
+            if not locked:
+                return False
         self._held[name] += 1
         return True
 

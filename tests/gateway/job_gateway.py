@@ -10,8 +10,9 @@ import grpc
 from grpc.aio import ServerInterceptor
 
 from gateway.access import AuthInterceptor
+from gateway.events.following import Follower
 from gateway.events.live import LiveLog
-from gateway.events.log import JobLog
+from gateway.events.log import QUEUE_NOTICE, JobLog
 from gateway.events.watching import Watcher
 from gateway.fleet import Fleet
 from gateway.telemetry.leases import LeaseKeeper
@@ -46,6 +47,7 @@ class GatewayTimes:
     poll_seconds: float = 0.5  # also how long a trainer has for its answer
     timeout_seconds: float = 10.0
     ring_events: int = 2048
+    follow_seconds: float = 5.0
 
 
 class JobGateway:
@@ -73,6 +75,8 @@ class JobGateway:
             lease_seconds=times.lease_seconds,
             check_seconds=times.check_seconds,
         )
+        self.follower = Follower(self.log, self.telemetry.relay, times.follow_seconds)
+        self.database.notices.subscribe(QUEUE_NOTICE, lambda framework: self.dispatcher.wake())
         jobs = JobService(self.log, self.fleet, self.telemetry, self.dispatcher.wake)
         watcher = Watcher(self.database, self.live, times.heartbeat_seconds)
         validations = ValidationReports(jobs, self.validation_objects)
@@ -93,6 +97,8 @@ class JobGateway:
     async def start(self) -> None:
         """Serve, in the order of a gateway's start."""
         self._open = True
+        self.follower.start()
+        self.database.notices.start()
         await self._mesh.serve()
         await self.fleet.start()
         self.dispatcher.start()
@@ -110,6 +116,7 @@ class JobGateway:
         await self.dispatcher.close()
         await self.leases.close()
         await self.validation_objects.close()
+        await self.follower.close()
         await self.fleet.close()
         await self.database.close()
 
