@@ -39,6 +39,8 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
     watches: list[int | None] = field(default_factory=list)
     image_requests: list[training_pb2.ListValidationImagesRequest] = field(default_factory=list)
     starts: list[training_pb2.StartJobRequest] = field(default_factory=list)
+    # The places in the queue that GetJob gives a queued job, one after the other; until then nothing happens to it.
+    places: list[int] = field(default_factory=list)
 
     def _find(self, job_id: str, context: grpc.ServicerContext) -> training_pb2.TrainingJob:
         authenticate(context)
@@ -97,7 +99,10 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         return training_pb2.StopJobResponse(job=job)
 
     def GetJob(self, request: training_pb2.GetJobRequest, context: grpc.ServicerContext) -> training_pb2.GetJobResponse:
-        return training_pb2.GetJobResponse(job=self._find(request.job_id, context))
+        job = self._find(request.job_id, context)
+        if self.places and job.state == job_state_pb2.JOB_STATE_QUEUED:
+            job.queue_position = self.places.pop(0)
+        return training_pb2.GetJobResponse(job=job)
 
     def ListJobs(
         self, request: training_pb2.ListJobsRequest, context: grpc.ServicerContext
@@ -109,6 +114,8 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         job = self._find(request.job_id, context)
         after = request.after_sequence if request.HasField("after_sequence") else None
         self.watches.append(after)
+        while self.places and context.is_active():
+            time.sleep(0.01)
         for told, event in enumerate(event for event in self.events[job.id] if event.sequence > (after or 0)):
             if told == self.break_every:
                 refuse(context, code_pb2.UNAVAILABLE, "SHUTTING_DOWN", "The server is draining.")
