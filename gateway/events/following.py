@@ -54,9 +54,10 @@ class Follower:
 
     async def close(self) -> None:
         """Follow no more."""
-        for task in self._tasks:
+        tasks = [*self._tasks]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _hearing(self, listening: bool) -> None:
         self._log.keep_reads(listening)
@@ -106,10 +107,11 @@ class Follower:
         # A gateway that was killed between its commit and its notice told nobody.
         self._log.forget_all()
         watched = self._log.live.watched()
-        found = await self._log.database.read(lambda session: JobRepository(session).last_sequences(watched))
-        for job_id, last_sequence in found.items():
-            if last_sequence > watched[job_id].last_sequence:
-                self._heard(job_id)
+        if watched:
+            found = await self._log.database.read(lambda session: JobRepository(session).last_sequences([*watched]))
+            for job_id, last_sequence in found.items():
+                if last_sequence > watched[job_id].last_sequence:
+                    self._heard(job_id)
         await self._relay(None)
 
     async def _catch_up(self, job_id: str) -> None:

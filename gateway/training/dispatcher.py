@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
@@ -92,11 +93,14 @@ class Dispatcher:
                 self._begin_start(run_id, self._repeat_start(job_id, run_id))
 
     async def _repeat_start(self, job_id: str, run_id: str) -> None:
-        found = await self._log.database.read(lambda session: _unstarted_run(session, job_id, run_id))
-        trainer = self._fleet.at(found[1]) if found is not None else None
-        if found is not None and trainer is not None:
-            self._telemetry.expect(run_id, job_id)
-            await self._start(trainer, found[0])
+        async with self._claim(run_id) as mine:
+            if not mine:
+                return  # a gateway that lives is about it
+            found = await self._log.database.read(lambda session: _unstarted_run(session, job_id, run_id))
+            trainer = self._fleet.at(found[1]) if found is not None else None
+            if found is not None and trainer is not None:
+                self._telemetry.expect(run_id, job_id)
+                await self._ask_to_start(trainer, found[0])
 
     async def _dispatch_all(self) -> None:
         frameworks = await self._log.database.read(lambda session: JobRepository(session).queued_frameworks())
@@ -128,10 +132,13 @@ class Dispatcher:
         task.add_done_callback(lambda _: self._starting.pop(run_id))
 
     async def _start(self, trainer: Trainer, spec: run_pb2.RunSpec) -> None:
-        # Held while the answer is awaited: while it is, this gateway lives and nobody repeats the start.
-        async with claimed(self._log.database.claims, f"start of {spec.run_id}") as mine:
+        async with self._claim(spec.run_id) as mine:
             if mine:
                 await self._ask_to_start(trainer, spec)
+
+    def _claim(self, run_id: str) -> AbstractAsyncContextManager[bool]:
+        """Held while a trainer's answer is awaited: so long, this gateway lives and no other repeats the start."""
+        return claimed(self._log.database.claims, f"start of {run_id}")
 
     async def _ask_to_start(self, trainer: Trainer, spec: run_pb2.RunSpec) -> None:
         request = trainer_pb2.StartRunRequest(run=spec)
@@ -174,7 +181,7 @@ class Taking:
         """The next job, locked, if there is a slot for it."""
         jobs = JobRepository(session)
         jobs.lock_queue(self._framework)
-        taken = jobs.slots_taken(self._offers)
+        taken = jobs.slots_taken([*self._offers])
         free = {
             # A trainer knows of runs that still publish, the database of those that were started since it was asked.
             address: min(description.free_slots, description.slots - taken.get(address, 0))

@@ -152,8 +152,8 @@ class JobService:
 
         job = await self._log.transact(job_id, stop)
         if job.state == "STOPPING":
-            # An agent that is out of contact is told when it says hello again. Another gateway tells the one that speaks
-            # to it, once it hears that the job changed.
+            # An agent that is out of contact is told when it says hello again. One that speaks to another gateway hears
+            # it from there, as soon as that one hears that the job changed.
             self._telemetry.stop(job.current_run_id)
         return job
 

@@ -12,8 +12,8 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol, TypeVar
 
 import structlog
@@ -91,7 +91,13 @@ class SharedClaims:
     async def take(self, name: str) -> bool:
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep())
-        return await self._run(lambda: self._take(name))
+        taking = self._thread.submit(self._take, name)
+        try:
+            return await asyncio.wrap_future(taking)
+        except asyncio.CancelledError:
+            # A caller that leaves must not leave behind a claim that nobody knows of.
+            self._thread.submit(self._undo, name, taking)
+            raise
 
     async def give_back(self, name: str) -> None:
         try:
@@ -107,7 +113,7 @@ class SharedClaims:
         await asyncio.to_thread(self._shut_down)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        # Shielded: a caller that leaves must not leave behind a claim that nobody knows of.
+        # Shielded: it is done also when the caller leaves.
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
 
     async def _keep(self) -> None:
@@ -142,6 +148,11 @@ class SharedClaims:
                 return False
         self._held[name] += 1
         return True
+
+    def _undo(self, name: str, taking: Future[bool]) -> None:
+        with suppress(CancelledError, DatabaseUnavailable):
+            if taking.result():
+                self._give_back(name)
 
     def _give_back(self, name: str) -> None:
         self._held[name] -= 1

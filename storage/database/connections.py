@@ -14,6 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from storage.database.errors import DatabaseUnavailable
 
 BUSY_TIMEOUT_MS = 10_000
+IDLE_TRANSACTION_MS = 60_000
 CONNECT_TIMEOUT_SECONDS = 5
 _SQLITE_OUTAGES = ("SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_NOMEM")
 # Classes of SQLSTATE: connection, resources, operator intervention (shutdown, statement timeout), system.
@@ -72,7 +73,9 @@ def postgresql_engine(url: URL, pool_size: int, statement_timeout_seconds: float
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-            "options": f"-c statement_timeout={round(statement_timeout_seconds * 1000)}",
+            # A process that is frozen in mid-transaction does not hold up the others for ever.
+            "options": f"-c statement_timeout={round(statement_timeout_seconds * 1000)} "
+            f"-c idle_in_transaction_session_timeout={IDLE_TRANSACTION_MS}",
             # A server whose machine is gone is noticed within a minute, not after two hours.
             "keepalives_idle": 20,
             "keepalives_interval": 10,

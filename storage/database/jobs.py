@@ -142,7 +142,7 @@ class JobRepository:
             return
         place = func.row_number().over(partition_by=TrainingJob.framework, order_by=_QUEUE_ORDER).label("place")
         queues = select(TrainingJob.id, place).where(TrainingJob.state == "QUEUED").subquery()
-        found = self._session.execute(select(queues.c.id, queues.c.place).where(queues.c.id.in_(waiting)))
+        found = self._session.execute(select(queues.c.id, queues.c.place).where(queues.c.id.in_([*waiting])))
         for job_id, position in found:
             waiting[job_id].queue_position = position
 

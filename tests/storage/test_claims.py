@@ -113,6 +113,17 @@ async def test_claims_are_taken_again_after_their_connection_broke(
     assert await theirs.take("work")
 
 
+async def test_a_caller_that_leaves_leaves_no_claim_behind(ours: SharedClaims, theirs: SharedClaims) -> None:
+    await ours.take("something else")
+    for _ in range(20):
+        taking = asyncio.create_task(ours.take("work"))
+        await asyncio.sleep(0)
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
+    await ours.give_back("something else")  # behind all that
+    assert await theirs.take("work")
+
+
 async def test_a_server_that_is_away_is_named_without_its_password() -> None:
     claims = new("postgresql://ada:secret@127.0.0.1:9/nothing")
     with pytest.raises(DatabaseUnavailable, match=r"127\.0\.0\.1:9/nothing") as caught:
