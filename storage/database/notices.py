@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -142,12 +142,23 @@ class PostgreSQLNotices:
                 await asyncio.sleep(RETRY_SECONDS)
                 self._posted.set()
 
-    def _notify(self, told: Iterable[str]) -> None:
+    def _notify(self, told: Sequence[str]) -> None:
+        was_connected = self._teller is not None
+        try:
+            self._say_all(told)
+        except SQLAlchemyError:
+            if not was_connected:
+                raise
+            self._say_all(told)  # the connection had broken while nothing was told; what comes twice does no harm
+
+    def _say_all(self, told: Sequence[str]) -> None:
         try:
             if self._teller is None:
                 self._teller = self._engine.connect()
             for payload in told:
-                self._teller.execute(text("SELECT pg_notify(:channel, :payload)"), _statement(payload))
+                self._teller.execute(
+                    text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": payload}
+                )
         except SQLAlchemyError:
             self._drop_teller()
             raise
@@ -253,7 +264,3 @@ def payloads(origin: str, notices: Iterable[tuple[str, str]]) -> Iterator[str]:
         lines.append(line)
         size += length
     yield "\n".join(lines)
-
-
-def _statement(payload: str) -> dict[str, str]:
-    return {"channel": CHANNEL, "payload": payload}

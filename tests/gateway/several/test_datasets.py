@@ -164,8 +164,8 @@ async def test_an_import_whose_dataset_is_deleted_at_another_gateway_leaves_noth
         (source / path).write_bytes(data)
     request = dataset_pb2.ImportDatasetRequest(dataset=spec("imported"), prefix=str(source))
     dataset_id = (await a.client.stub.ImportDataset(request, metadata=a.client.metadata)).dataset.id
-    await b.service.take_up()  # it is under way there: nothing is copied twice
     await until(lambda: bool([*ends.store.list(keys.dataset_prefix(dataset_id))]), 20)
+    await b.service.take_up()  # it is under way there: nothing is copied twice
     await b.client.delete(dataset_id)
     await until(lambda: not a.service._imports._importer._running, 20)
     assert [*ends.store.list(keys.dataset_prefix(dataset_id))] == []

@@ -140,7 +140,7 @@ async def test_a_run_that_one_gateway_gives_up_is_abandoned_at_the_other(gateway
 
 
 async def test_signs_of_life_at_one_gateway_keep_the_lease_at_the_other(gateways: Gateways) -> None:
-    times = GatewayTimes(contact_lost_seconds=1.0, lease_seconds=1.5)
+    times = GatewayTimes(contact_lost_seconds=1.5, lease_seconds=3.0)
     ours, theirs = await gateways.open(times), await gateways.open(times)
     here = gateways.client(ours)
     script, agent = await gateways.running(here, theirs)
