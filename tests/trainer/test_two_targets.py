@@ -36,4 +36,4 @@ async def test_an_agent_goes_to_the_other_gateway_when_one_is_gone(place: RunPla
 @pytest.mark.parametrize("wrong", ["", "gateway", "a:1,b", "a:1,,b:2"])
 def test_each_address_of_the_setting_is_checked(wrong: str) -> None:
     with pytest.raises(ValueError, match="is not host:port"):
-        TrainerSettings(data_folder=".", object_store=".", mesh_token="x" * 16, mesh_target=wrong)  # type: ignore[arg-type]
+        TrainerSettings(data_folder=".", object_store=".", mesh_token="x" * 16, mesh_target=wrong)

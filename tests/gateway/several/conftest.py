@@ -14,7 +14,7 @@ from tests.gateway.conftest import Account, make_account
 from tests.gateway.job_fixtures import add_dataset
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[postgresql_server.PostgreSQLServer]:
     with postgresql_server.running() as server:
         yield server

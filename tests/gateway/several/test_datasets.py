@@ -159,7 +159,7 @@ async def test_what_a_gateway_leaves_another_one_takes_up(ends: Ends) -> None:
 async def test_an_import_whose_dataset_is_deleted_at_another_gateway_leaves_nothing(ends: Ends, tmp_path: Path) -> None:
     a, b = await ends.open(), await ends.open()
     source = tmp_path / "source" / "pets"
-    for path, data in pets(train=200).items():
+    for path, data in pets(train=40).items():
         (source / path).parent.mkdir(parents=True, exist_ok=True)
         (source / path).write_bytes(data)
     request = dataset_pb2.ImportDatasetRequest(dataset=spec("imported"), prefix=str(source))
