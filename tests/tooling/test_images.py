@@ -142,6 +142,7 @@ def test_services_wait_for_what_they_need_and_all_of_it_has_a_health_check() -> 
     waits = {name: set(service.get("depends_on", {})) for name, service in services.items()}
     assert waits == {
         "gateway": {"postgres", "objects"},
+        "gateway-2": {"postgres", "objects"},
         "trainer-timm": {"gateway"},
         "trainer-yolo": {"gateway"},
         "postgres": set(),
