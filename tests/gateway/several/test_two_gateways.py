@@ -105,6 +105,8 @@ async def test_twenty_jobs_that_are_started_through_both_at_once_start_once_each
     runs = [run for trainer in trainers for run in trainer.runs.values()]
     assert Counter(run.job_id for run in runs) == dict.fromkeys((job.id for job in jobs), 1)
     assert [trainer.most for trainer in trainers] == [2, 1, 0]
+    # Slots are counted over both gateways, so that none sends a run to a trainer that the other has filled.
+    assert [trainer.asked["refused"] for trainer in trainers] == [0, 0, 0]
     for job in jobs:
         seen = await at_b.until_state(job.id, "COMPLETED")
         assert seen.current_run_id in {run.run_id for run in runs}
