@@ -14,8 +14,9 @@ from gateway.datasets.import_rules import ImportRules
 from gateway.datasets.inventory import UploadLimits
 from gateway.datasets.service import DatasetService
 from gateway.datasets.servicer import DatasetServicer
+from gateway.events.following import Follower
 from gateway.events.live import LiveLog
-from gateway.events.log import JobLog
+from gateway.events.log import QUEUE_NOTICE, JobLog
 from gateway.events.watching import Watcher
 from gateway.fleet import Fleet
 from gateway.inference.service import InferenceService
@@ -136,6 +137,8 @@ class Gateway:
             contact_lost_seconds=settings.contact_lost_seconds,
             lease_seconds=settings.lease_seconds,
         )
+        self._follower = Follower(log, self._telemetry.relay)
+        database.notices.subscribe(QUEUE_NOTICE, lambda framework: self._dispatcher.wake())
         self._datasets = DatasetService(
             database,
             store,
@@ -200,6 +203,8 @@ class Gateway:
             "public": bind(self._public, settings.public_address),
             "mesh": bind(self._mesh, settings.mesh_address),
         }
+        self._follower.start()
+        self._database.notices.start()
         await self._datasets.start()
         self._garbage.start()
         self._sweeper.start()
@@ -231,6 +236,7 @@ class Gateway:
         await self._garbage.close()
         await self._downloads.close()
         await self._validation_objects.close()
+        await self._follower.close()
         self._inference.close()
         await self._fleet.close()
         await self._database.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from storage.database.engine import Database
+from storage.database.errors import NameTaken
 from storage.database.users import UserRepository
 
 OWNER = "owner"
@@ -27,7 +28,11 @@ async def ensure_owner(database: Database, token_file: Path) -> None:
         known = users.by_token(kept) if kept else None
         return kept if known is not None and known.id == owner.id else users.add_token(owner.id, str(token_file.name))
 
-    await asyncio.to_thread(_write_private, token_file, await database.write(work))
+    try:
+        token = await database.write(work)
+    except NameTaken:  # by another gateway that starts at the same time
+        token = await database.write(work)
+    await asyncio.to_thread(_write_private, token_file, token)
 
 
 def _read(path: Path) -> str:

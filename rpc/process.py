@@ -31,7 +31,13 @@ def _host_and_port(address: str) -> str:
     return address
 
 
+def _hosts_and_ports(addresses: str) -> str:
+    return ",".join(_host_and_port(address.strip()) for address in addresses.split(","))
+
+
 Address = Annotated[str, AfterValidator(_host_and_port)]
+# One or more, between commas.
+Addresses = Annotated[str, AfterValidator(_hosts_and_ports)]
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 

@@ -86,7 +86,7 @@ async def serve(settings: TrainerSettings, adapter: Adapter, launcher: LocalLaun
         runtime=settings.predictor_runtime,
     )
     predictors = PredictorPool(adapter.load_predictor, cache, limits, catalogue.ready)
-    servicer = TrainerServicer(catalogue, launcher, predictors, slots=settings.slots, instance_id=uuid.uuid4().hex)
+    servicer = TrainerServicer(catalogue, launcher, predictors, slots=launcher.slots, instance_id=uuid.uuid4().hex)
     served = create_server(
         [(SERVICE, lambda server: trainer_service_pb2_grpc.add_TrainerServiceServicer_to_server(servicer, server))],
         interceptors=[ErrorInterceptor(explain), MeshAuthInterceptor(settings.mesh_token.get_secret_value())],
@@ -98,7 +98,7 @@ async def serve(settings: TrainerSettings, adapter: Adapter, launcher: LocalLaun
     catalogue.start()
     if settings.address_file is not None:
         write_addresses(settings.address_file, {"address": address})
-    logger.info("serving", framework=adapter.framework, address=address, slots=settings.slots)
+    logger.info("serving", framework=adapter.framework, address=address, slots=launcher.slots)
     await told_to_end.wait()
     await _drain(settings, served, servicer, launcher)
     predictors.close()

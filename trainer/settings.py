@@ -11,7 +11,7 @@ from pydantic_settings import SettingsConfigDict
 
 from rpc.logs import LogLevel
 from rpc.mesh_token import MeshTokenSettings
-from rpc.process import ENVIRONMENT_PREFIX, Address
+from rpc.process import ENVIRONMENT_PREFIX, Address, Addresses
 from storage.objects.s3_settings import S3Settings
 
 _GIB = 1 << 30
@@ -37,11 +37,15 @@ class TrainerSettings(MeshTokenSettings, S3Settings):
     object_store: str = Field(
         description="Object store, shared with the gateway: a folder, s3://BUCKET or s3://BUCKET/PREFIX."
     )
-    mesh_target: Address = Field(
+    mesh_target: Addresses = Field(
         default="127.0.0.1:50052",
-        description="The gateway's mesh address, where run agents publish their events.",
+        description="Mesh addresses of the gateways, between commas; run agents publish to one that answers.",
     )
-    slots: int = Field(default=1, ge=0, description="Runs at once; 0 serves predictions only.")
+    slots: int | None = Field(
+        default=None,
+        ge=0,
+        description="Runs at once; unset: one for each GPU, or 1 without; 0 serves predictions only.",
+    )
     threads_per_run: int = Field(
         default=0, ge=0, description="Compute threads of one run; 0 shares the processors among the slots."
     )

@@ -20,10 +20,12 @@ from gateway.datasets.concluding import Concluded, conclude
 from gateway.datasets.files import ReceivedFile
 from gateway.datasets.images import Inspector
 from gateway.datasets.inspection import Progress, inspect_images
+from gateway.datasets.ownership import analysis_claim
 from gateway.datasets.recording import record_failed, record_given_up, record_not_trainable, record_ready
 from gateway.datasets.stored_files import StoredFiles
 from gateway.datasets.waiting import in_thread
 from gateway.work_folder import WorkFolder, WorkFolderUnusable
+from storage.database.claims import claimed
 from storage.database.datasets import DatasetRepository
 from storage.database.engine import Database
 from storage.database.errors import DatabaseUnavailable, StateChanged
@@ -85,6 +87,11 @@ class Analyzer:
         self._running[dataset_id] = task
         task.add_done_callback(lambda _: self._ended(dataset_id))
 
+    def take_up(self, dataset_id: str) -> None:
+        """Analyse a dataset that was found ANALYZING, unless this gateway or another does so already."""
+        if dataset_id not in self._running:
+            self.start(dataset_id)
+
     async def close(self) -> None:
         """Cut the analyses off and wait for their threads."""
         self._stopping.set()
@@ -110,9 +117,10 @@ class Analyzer:
         log = logger.bind(dataset_id=dataset_id)
         while True:
             try:
-                async with self._turns:
-                    await self._analyse(dataset_id)
-                return
+                async with self._turns, claimed(self._database.claims, analysis_claim(dataset_id)) as mine:
+                    if mine:
+                        await self._analyse(dataset_id)
+                return  # another gateway analyses it, where it is not for this one
             except StateChanged:
                 log.info("analysis dropped: the dataset is no longer ANALYZING")
                 return

@@ -78,6 +78,17 @@ def file_exists(path: str) -> DomainError:
     )
 
 
+def upload_elsewhere(dataset_id: str) -> DomainError:
+    """Files of the dataset arrive at another gateway: two that write the same objects would spoil them."""
+    return DomainError(
+        "UPLOAD_ELSEWHERE",
+        f"Another gateway receives files of the dataset {dataset_id!r} now. Send these there too, or try again when "
+        "its streams have ended.",
+        metadata={"dataset_id": dataset_id},
+        retry_seconds=1.0,
+    )
+
+
 def bad_archive(path: str, why: str, *, entry: str = "", limit: str = "") -> DomainError:
     """The archive ``path`` cannot be unpacked; ``entry`` and ``limit`` are empty where none is concerned."""
     allowed = f" The limit is {limit}." if limit else ""

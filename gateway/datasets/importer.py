@@ -13,12 +13,14 @@ from gateway.datasets.files import ReceivedFile
 from gateway.datasets.import_listing import ListedFile, list_source
 from gateway.datasets.import_rules import ImportRules
 from gateway.datasets.inventory import Inventory, UploadLimits
-from gateway.datasets.records import file_rows
+from gateway.datasets.ownership import files_claim
+from gateway.datasets.records import delete_objects, file_rows
 from gateway.datasets.waiting import in_thread
 from rpc.errors import DomainError
+from storage.database.claims import claimed
 from storage.database.datasets import DatasetRepository
 from storage.database.engine import Database
-from storage.database.errors import DatabaseUnavailable, StateChanged
+from storage.database.errors import DatabaseUnavailable, FileExists, StateChanged
 from storage.objects import keys
 from storage.objects.errors import InvalidKey, SourceUnreadable, StoreUnavailable
 from storage.objects.source import Source, copy_file
@@ -82,15 +84,25 @@ class Importer:
         log = logger.bind(dataset_id=dataset_id)
         while True:
             try:
-                async with self._turns:
-                    await self._end(dataset_id, await self._import(dataset_id))
-                return
-            except StateChanged:
-                log.info("import dropped: the dataset waits for no files")
+                async with self._turns, claimed(self._database.claims, files_claim(dataset_id)) as mine:
+                    if mine:
+                        await self._end(dataset_id, await self._import(dataset_id))
+                return  # another gateway imports it, where it is not for this one
+            except (StateChanged, FileExists):
+                log.info("import dropped: the dataset waits for no files, or another gateway brings them")
+                await self._tidy(dataset_id)
                 return
             except (StoreUnavailable, DatabaseUnavailable) as error:
                 log.warning("import waits for its storage", error=str(error), retry_seconds=RETRY_SECONDS)
                 await asyncio.sleep(RETRY_SECONDS)
+
+    async def _tidy(self, dataset_id: str) -> None:
+        """Remove what was copied for a dataset that was deleted meanwhile, through another gateway."""
+        try:
+            if await self._database.read(lambda session: DatasetRepository(session).get(dataset_id)) is None:
+                await in_thread(self._threads, delete_objects, self._store, dataset_id)
+        except (StoreUnavailable, DatabaseUnavailable) as error:
+            logger.warning("objects of a deleted dataset stay until a start", dataset_id=dataset_id, error=str(error))
 
     async def _import(self, dataset_id: str) -> dict[str, object] | None:
         """Copy what is missing; gives the failure when that cannot be done. Raises StateChanged and outages."""
@@ -110,7 +122,7 @@ class Importer:
             return _failure(location, error.name, error.why)
         except DomainError as error:  # the settings have changed since
             return _failure(location, "", error.message)
-        except (StoreUnavailable, DatabaseUnavailable, StateChanged):
+        except (StoreUnavailable, DatabaseUnavailable, StateChanged, FileExists):
             raise
         except Exception:
             logger.exception("import failed", dataset_id=dataset_id)

@@ -74,7 +74,7 @@ class Imports:
         return dataset
 
     async def recover(self) -> None:
-        """Go on with the imports that an earlier gateway began."""
+        """Go on with the imports that no gateway works on."""
         for dataset_id in await self._database.read(lambda session: DatasetRepository(session).importing()):
             self._importer.start(dataset_id)
 

@@ -1,4 +1,4 @@
-"""May this user add to this dataset, now?"""
+"""May this user add to this dataset, now? And which gateway works on it?"""
 
 from __future__ import annotations
 
@@ -22,6 +22,16 @@ def open_dataset(session: Session, user_id: str, dataset_id: str) -> Dataset:
     if dataset.importing:
         raise still_importing(dataset_id, "UPLOADING")
     return dataset
+
+
+def files_claim(dataset_id: str) -> str:
+    """The claim of the gateway that writes files of the dataset: of uploads, of an import, of tidying up."""
+    return f"files of {dataset_id}"
+
+
+def analysis_claim(dataset_id: str) -> str:
+    """The claim of the gateway that analyses the dataset."""
+    return f"analysis of {dataset_id}"
 
 
 def still_importing(dataset_id: str, to_state: str) -> DomainError:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import datetime
+from functools import partial
 
 import structlog
 from sqlalchemy.orm import Session
 
+from gateway.datasets.ownership import analysis_claim, files_claim
 from gateway.datasets.records import delete_objects
 from gateway.datasets.waiting import in_thread
+from storage.database.claims import claimed
 from storage.database.datasets import OPEN_STATES, DatasetRepository
 from storage.database.engine import Database
 from storage.database.prepared import PreparedUploadRepository
+from storage.database.tables import Dataset
 from storage.objects import keys
 from storage.objects.store import ObjectStore
 
@@ -28,8 +33,8 @@ ANNOTATIONS = "annotations/"
 async def remove_orphans(database: Database, store: ObjectStore, threads: Executor) -> int:
     """Remove objects that no record names: of deleted datasets, of uploads cut off. Returns their number.
 
-    Only before this gateway serves, and while no other one uploads to the same store: a file on its way in is an
-    object without a record for a moment.
+    Only before this gateway serves: a file on its way in is an object without a record for a moment. Datasets that
+    another gateway works on, and holds the claims of, are left alone.
     """
 
     def load(session: Session) -> dict[str, set[str] | None]:
@@ -41,7 +46,20 @@ async def remove_orphans(database: Database, store: ObjectStore, threads: Execut
         }
 
     recorded = await database.read(load)
-    removed = await in_thread(threads, _remove_unrecorded, store, recorded)
+    removed = 0
+    found = await in_thread(threads, _unrecorded, store, recorded)
+    for dataset_id, orphans in found.items():
+        async with (
+            claimed(database.claims, files_claim(dataset_id)) as no_files_come,
+            claimed(database.claims, analysis_claim(dataset_id)) as no_analysis,
+        ):
+            if no_files_come and no_analysis:
+                # Asked again: what was found may have been recorded since.
+                keep = await database.read(partial(_recorded, dataset_id=dataset_id, found=orphans))
+                doomed = [key for key in orphans if key not in keep]
+                for key in doomed:
+                    await in_thread(threads, store.delete, key)
+                removed += len(doomed)
     if removed:
         logger.info("objects without a record removed", objects=removed)
     return removed
@@ -50,21 +68,31 @@ async def remove_orphans(database: Database, store: ObjectStore, threads: Execut
 async def remove_abandoned(
     database: Database, store: ObjectStore, threads: Executor, before: datetime, in_use: Callable[[str], bool]
 ) -> list[str]:
-    """Delete datasets that are UPLOADING, unchanged since ``before`` and not ``in_use``; returns their ids.
+    """Delete datasets that are UPLOADING, unchanged since ``before`` and not ``in_use`` here or at another gateway;
+    returns their ids.
 
     An import waits as long as its source is away: it is never abandoned.
     """
 
-    def delete(session: Session) -> list[str]:
-        datasets = DatasetRepository(session)
-        rows = datasets.in_states(("UPLOADING",))
-        found = [row.id for row in rows if row.update_time < before and not row.importing]
-        return [dataset_id for dataset_id in found if not in_use(dataset_id) and datasets.delete(dataset_id)]
+    def is_abandoned(dataset: Dataset) -> bool:
+        return dataset.state == "UPLOADING" and dataset.update_time < before and not dataset.importing
 
-    gone = await database.write(delete)
-    for dataset_id in gone:
-        await in_thread(threads, delete_objects, store, dataset_id)
-        logger.info("abandoned upload removed", dataset_id=dataset_id)
+    def delete(session: Session, dataset_id: str) -> bool:
+        datasets = DatasetRepository(session)
+        dataset = datasets.get(dataset_id)
+        return dataset is not None and is_abandoned(dataset) and datasets.delete(dataset_id)
+
+    rows = await database.read(lambda session: DatasetRepository(session).in_states(("UPLOADING",)))
+    gone: list[str] = []
+    for dataset_id in [row.id for row in rows if is_abandoned(row)]:
+        async with claimed(database.claims, files_claim(dataset_id)) as no_files_come:
+            # Asked last: this gateway's own streams share its claims.
+            if not no_files_come or in_use(dataset_id):
+                continue
+            if await database.write(partial(delete, dataset_id=dataset_id)):
+                gone.append(dataset_id)
+                await in_thread(threads, delete_objects, store, dataset_id)
+                logger.info("abandoned upload removed", dataset_id=dataset_id)
     return gone
 
 
@@ -92,17 +120,29 @@ def _sent_for(key: str) -> tuple[str, str]:
     return dataset_id, sha256
 
 
-def _remove_unrecorded(store: ObjectStore, recorded: Mapping[str, set[str] | None]) -> int:
-    """``recorded`` gives the paths of each dataset, None for one whose files are not looked at."""
-    doomed: list[str] = []
+def _unrecorded(store: ObjectStore, recorded: Mapping[str, set[str] | None]) -> dict[str, list[str]]:
+    """The keys that no record names, by dataset; ``recorded`` gives the paths of each, None for one whose files are not
+    looked at."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
     for info in store.list(DATASETS):
         dataset_id, _, path = info.key.removeprefix(DATASETS).partition("/")
         paths = recorded.get(dataset_id)
         if dataset_id not in recorded or (paths is not None and path not in paths):
-            doomed.append(info.key)
-    for prefix, key_of in ((MANIFESTS, keys.manifest), (ANNOTATIONS, keys.dataset_annotations)):
-        known = {key_of(dataset_id) for dataset_id in recorded}
-        doomed += [info.key for info in store.list(prefix) if info.key not in known]
-    for key in doomed:
-        store.delete(key)
-    return len(doomed)
+            found[dataset_id].append(info.key)
+    for prefix in (MANIFESTS, ANNOTATIONS):
+        for info in store.list(prefix):
+            dataset_id = info.key.removeprefix(prefix).partition(".")[0]
+            if dataset_id not in recorded:
+                found[dataset_id].append(info.key)
+    return found
+
+
+def _recorded(session: Session, dataset_id: str, found: Sequence[str]) -> Collection[str]:
+    """Those keys among ``found``, of one dataset, that must stay."""
+    datasets = DatasetRepository(session)
+    dataset = datasets.get(dataset_id)
+    if dataset is None:
+        return ()
+    if dataset.state not in OPEN_STATES:
+        return found
+    return {keys.dataset_file(dataset_id, path) for path, _ in datasets.file_sizes(dataset_id)}

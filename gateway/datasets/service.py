@@ -38,6 +38,7 @@ from gateway.datasets.upload_sessions import UploadSessions
 from gateway.datasets.waiting import in_thread, run_to_end
 from gateway.idempotency import remember, replayed
 from rpc.errors import DomainError, invalid_request
+from storage.database.claims import claimed
 from storage.database.dataset_selection import FileSelection
 from storage.database.datasets import OPEN_STATES, DatasetFilter, DatasetRepository
 from storage.database.engine import Database
@@ -53,7 +54,8 @@ logger = structlog.get_logger(__name__)
 CREATE_METHOD = "CreateDataset"
 MESSAGE_ROOM = 1 << 15  # of a message, for the paths beside a picture
 SWEEP_SECONDS = 3600.0
-WATCH_SECONDS = 5.0  # how often a watch looks by itself: changes that another gateway makes wake nobody here
+WATCH_SECONDS = 5.0  # how often a watch looks by itself: the notice of a change at another gateway may be lost
+TAKE_UP_SECONDS = 5.0  # how often a gateway looks for work that another one left when it died
 ENDED = ("READY", "FAILED")
 
 
@@ -88,7 +90,7 @@ class DatasetService:
         self._store = store
         self._abandoned_after = timedelta(hours=abandoned_upload_hours)
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="datasets")
-        self._changes = Changes()
+        self._changes = Changes(database.notices)
         self._downloads = DatasetDownloads(database, store)
         self._previews = Previews(
             database, store, max_image_pixels=max_image_pixels, max_bytes=max_message_bytes - MESSAGE_ROOM
@@ -101,20 +103,22 @@ class DatasetService:
         arrivals = Arrivals(*parts, self._threads, limits)
         self._analyzer = Analyzer(*parts, arrivals, work_folder, max_image_pixels=max_image_pixels, threads=threads)
         self._imports = Imports(*parts, import_rules or ImportRules(), limits, self._threads, self._analyzer.start)
-        self._sweeper: asyncio.Task[None] | None = None
+        self._periodic: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Take up what a gateway that was killed left, before serving: ``recover``, then sweep now and then."""
+        """Take up what a gateway that was killed left, before serving: ``recover``, then sweep now and then, and look
+        for what other gateways leave."""
         await self._analyzer.open()
         await self.recover()
-        self._sweeper = asyncio.create_task(self._sweep_for_ever())
+        self._periodic = [asyncio.create_task(self._sweep_for_ever())]
+        if self._database.is_shared:
+            self._periodic.append(asyncio.create_task(self._take_up_for_ever()))
 
     async def close(self) -> None:
         """Cut analyses off (the next start takes them up) and wait for the threads."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._sweeper
+        for task in self._periodic:
+            task.cancel()
+        await asyncio.gather(*self._periodic, return_exceptions=True)
         await self._imports.close()
         await self._analyzer.close()
         await asyncio.to_thread(self._threads.shutdown)
@@ -124,9 +128,12 @@ class DatasetService:
     async def recover(self) -> None:
         """Remove objects without a record, analyse again what was left ANALYZING, and go on with imports."""
         await remove_orphans(self._database, self._store, self._threads)
+        await self.take_up()
+
+    async def take_up(self) -> None:
+        """Analyse what is ANALYZING and go on with imports, where no gateway does so already."""
         for dataset in await self._database.read(lambda session: DatasetRepository(session).in_states(("ANALYZING",))):
-            logger.info("analysis taken up again", dataset_id=dataset.id)
-            self._analyzer.start(dataset.id)
+            self._analyzer.take_up(dataset.id)
         await self._imports.recover()
 
     async def sweep_leftovers(self, older_than: timedelta) -> int:
@@ -310,11 +317,21 @@ class DatasetService:
     async def _sweep_for_ever(self) -> None:
         while True:
             try:
-                await self.sweep_abandoned(self._abandoned_after)
-                await self.sweep_leftovers(self._abandoned_after)
+                async with claimed(self._database.claims, "sweep of datasets") as mine:
+                    if mine:
+                        await self.sweep_abandoned(self._abandoned_after)
+                        await self.sweep_leftovers(self._abandoned_after)
             except Exception:
                 logger.exception("sweeping abandoned uploads failed; it is tried again", seconds=SWEEP_SECONDS)
             await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _take_up_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(TAKE_UP_SECONDS)
+            try:
+                await self.take_up()
+            except Exception:
+                logger.exception("datasets could not be looked at; it is tried again", seconds=TAKE_UP_SECONDS)
 
 
 def _bad_token(error: InvalidPageToken) -> DomainError:

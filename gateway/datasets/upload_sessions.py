@@ -10,17 +10,18 @@ from contextlib import aclosing, asynccontextmanager
 from sqlalchemy.orm import Session
 
 from gateway.datasets.changes import Changes
-from gateway.datasets.errors import dataset_not_found, file_exists, invalid_transition
+from gateway.datasets.errors import dataset_not_found, file_exists, invalid_transition, upload_elsewhere
 from gateway.datasets.files import Part, ReceivedFile
 from gateway.datasets.inventory import Inventory, UploadLimits
 from gateway.datasets.memory import MemoryBudget
-from gateway.datasets.ownership import CLOSED_ADVICE, open_dataset
+from gateway.datasets.ownership import CLOSED_ADVICE, files_claim, open_dataset
 from gateway.datasets.records import delete_objects, new_record
 from gateway.datasets.small_files import SmallFiles
 from gateway.datasets.spec import NewDataset
 from gateway.datasets.storing import FileStorer
 from gateway.datasets.uploads import FileReceiver
 from gateway.datasets.waiting import in_thread, run_to_end
+from storage.database.claims import claimed
 from storage.database.datasets import DatasetRepository
 from storage.database.engine import Database
 from storage.database.errors import FileExists, StateChanged
@@ -58,7 +59,7 @@ class UploadSessions:
         async def keep(files: Sequence[ReceivedFile]) -> None:
             await self._record_files(dataset_id, files)
 
-        async with self._inventory(dataset_id) as inventory:
+        async with self._at_one_gateway(dataset_id), self._inventory(dataset_id) as inventory:
             receiver = self._receiver(dataset_id, inventory, keep, lambda path: self._recorded(dataset_id, path))
             async with aclosing(receiver.receive(parts)) as files:
                 try:
@@ -84,17 +85,18 @@ class UploadSessions:
             return received.get(path)
 
         receiver = self._receiver(dataset_id, Inventory(self._limits), keep, recorded)
-        try:
-            async with aclosing(receiver.receive(parts)) as files:
-                async for _ in files:
-                    pass
-            rows = _rows(dataset_id, received.values())
-            return await run_to_end(
-                self._database.write(lambda session: _record_all(session, user_id, dataset_id, new, rows))
-            )
-        except BaseException:
-            await run_to_end(self._forget(dataset_id))
-            raise
+        async with self._at_one_gateway(dataset_id):
+            try:
+                async with aclosing(receiver.receive(parts)) as files:
+                    async for _ in files:
+                        pass
+                rows = _rows(dataset_id, received.values())
+                return await run_to_end(
+                    self._database.write(lambda session: _record_all(session, user_id, dataset_id, new, rows))
+                )
+            except BaseException:
+                await run_to_end(self._forget(dataset_id))
+                raise
 
     def _receiver(
         self,
@@ -112,6 +114,13 @@ class UploadSessions:
 
     async def _check_open(self, user_id: str, dataset_id: str) -> None:
         await self._database.read(lambda session: open_dataset(session, user_id, dataset_id))
+
+    @asynccontextmanager
+    async def _at_one_gateway(self, dataset_id: str) -> AsyncIterator[None]:
+        async with claimed(self._database.claims, files_claim(dataset_id)) as mine:
+            if not mine:
+                raise upload_elsewhere(dataset_id)
+            yield
 
     @asynccontextmanager
     async def _inventory(self, dataset_id: str) -> AsyncIterator[Inventory]:

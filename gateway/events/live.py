@@ -127,6 +127,17 @@ class LiveLog:
             job.watchers -= 1
             self._drop_if_idle(job_id, job)
 
+    def watched(self) -> dict[str, LiveJob]:
+        """The jobs that someone watches, by id."""
+        return {job_id: job for job_id, job in self._jobs.items() if job.watchers}
+
+    def drop_unwatched(self, job_id: str) -> bool:
+        """Let go of a job's ring unless someone watches it; whether it is gone."""
+        job = self._jobs.get(job_id)
+        if job is not None and not job.watchers:
+            del self._jobs[job_id]
+        return job_id not in self._jobs
+
     def _drop_if_idle(self, job_id: str, job: LiveJob) -> None:
         if not job.watchers and job.state not in ACTIVE:
             self._jobs.pop(job_id, None)

@@ -27,6 +27,10 @@ from visionmesh.v1 import common_pb2, event_pb2
 T = TypeVar("T")
 logger = structlog.get_logger()
 
+# What gateways over one database tell each other: the job of that id changed; a job waits for that framework.
+JOB_NOTICE = "job"
+QUEUE_NOTICE = "queue"
+
 
 def job_not_found(job_id: str) -> DomainError:
     """JOB_NOT_FOUND; the same for a job that does not exist and one of someone else's."""
@@ -108,7 +112,8 @@ def failure_columns(failure: common_pb2.Failure | None) -> dict[str, Any] | None
 
 
 class JobLog:
-    """Runs transactions on jobs, and tells watchers, and those who keep what was read of a job, what they committed.
+    """Runs transactions on jobs, and tells watchers, those who keep what was read of a job, and the other gateways over
+    the same database, what they committed.
 
     ``collect_garbage`` is called after a commit that made some. ``restarts`` says when an attempt that failed is
     followed by another.
@@ -135,20 +140,46 @@ class JobLog:
         the transaction ends and is published all the same: watchers would wait for ever for what they never heard of.
         """
 
-        def run(session: Session) -> tuple[T, JobTransaction]:
+        def lock(session: Session) -> TrainingJob:
             job = JobRepository(session).lock(job_id)
             if job is None:
                 raise job_not_found(job_id)
+            return job
+
+        done = await self._transact(lock, work)
+        assert done is not None  # there was a job to lock
+        return done[0]
+
+    async def transact_next(
+        self, pick: Callable[[Session], TrainingJob | None], work: Callable[[JobTransaction], T]
+    ) -> T | None:
+        """What ``transact`` does, on the job that ``pick`` finds and locks; None when it finds none."""
+        done = await self._transact(pick, work)
+        return done[0] if done is not None else None
+
+    async def _transact(
+        self, lock: Callable[[Session], TrainingJob | None], work: Callable[[JobTransaction], T]
+    ) -> tuple[T] | None:
+        locked: list[str] = []
+
+        def run(session: Session) -> tuple[T, JobTransaction] | None:
+            job = lock(session)
+            if job is None:
+                return None
+            locked.append(job.id)
             transaction = JobTransaction(session, job, self._restarts)
             return work(transaction), transaction
 
-        async def commit() -> T:
+        async def commit() -> tuple[T] | None:
             try:
-                result, done = await self.database.write(run)
+                done = await self.database.write(run)
             finally:  # a commit that seems to have failed may have been made all the same
-                self._forget(job_id)
-            self.publish(done)
-            return result
+                for job_id in locked:
+                    self._changed(job_id)
+            if done is None:
+                return None
+            self.publish(done[1])
+            return (done[0],)
 
         committing = asyncio.create_task(commit())
         try:
@@ -161,6 +192,7 @@ class JobLog:
     def kept_reads(self) -> KeptReads[Any]:
         """Make room for what is read of jobs again and again; it is forgotten whenever its job changes."""
         kept: KeptReads[Any] = KeptReads()
+        self._keep(kept, self.database.notices.listening)
         self._kept.append(kept)
         return kept
 
@@ -169,11 +201,33 @@ class JobLog:
         try:
             return await self.database.write(lambda session: JobRepository(session).touch(run_id, now()))
         finally:
-            self._forget(job_id)
+            self._changed(job_id)
 
-    def _forget(self, job_id: str) -> None:
+    def forget(self, job_id: str) -> None:
+        """Keep nothing that was read of a job: it changed, or may have."""
         for kept in self._kept:
             kept.forget(job_id)
+
+    def forget_all(self) -> None:
+        """Keep nothing that was read of any job: something may have changed unheard."""
+        for kept in self._kept:
+            kept.clear()
+
+    def keep_reads(self, keep: bool) -> None:
+        """Whether what is read of jobs may be kept: not where changes that other gateways make are not heard of."""
+        for kept in self._kept:
+            self._keep(kept, keep)
+
+    @staticmethod
+    def _keep(kept: KeptReads[Any], keep: bool) -> None:
+        if keep:
+            kept.resume()
+        else:
+            kept.suspend()
+
+    def _changed(self, job_id: str) -> None:
+        self.forget(job_id)
+        self.database.notices.post(JOB_NOTICE, job_id)
 
     def _ended(self, committing: asyncio.Task[Any]) -> None:
         """Nobody awaits this transaction any more, so its failure is told to the log."""
@@ -184,9 +238,12 @@ class JobLog:
 
     def publish(self, transaction: JobTransaction) -> None:
         """Tell watchers of a transaction that was committed."""
+        job = transaction.job
         if transaction.deleted:
-            self.live.delete(transaction.job.id)
+            self.live.delete(job.id)
         else:
-            self.live.publish(transaction.job.id, transaction.events, transaction.job.state)
+            self.live.publish(job.id, transaction.events, job.state)
+            if transaction.events and job.state == "QUEUED":
+                self.database.notices.post(QUEUE_NOTICE, job.framework)
         if transaction.made_garbage:
             self.collect_garbage()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import timedelta
 
 import structlog
 
 from gateway.events.log import JobLog, JobTransaction
-from gateway.fleet import Fleet
+from gateway.fleet import Fleet, Trainer
 from gateway.telemetry.service import TelemetryService
+from gateway.telemetry.silence import Silence
 from gateway.training.attempts import end_attempt
 from gateway.training.states import WITH_RUN
 from rpc.errors import DomainError
@@ -21,11 +21,18 @@ from visionmesh.v1 import common_pb2
 
 logger = structlog.get_logger()
 
+# Longer without a look than this, and nothing is known of the time between.
+LOOK_GAP_SECONDS = 5.0
+
 
 class LeaseKeeper:
     """Judges the runs once every ``check_seconds``, by a clock that nobody sets. After a start of the gateway, and
     after a time in which it could not take what agents said, every lease begins anew: those that went on meanwhile get
-    the time to say hello."""
+    the time to say hello.
+
+    Every gateway over a database judges every run, by what itself hears of it and by what the database shows that
+    others hear: so one that dies needs no successor. A judgement is a transaction that looks again; the first counts.
+    """
 
     def __init__(
         self,
@@ -43,19 +50,20 @@ class LeaseKeeper:
         self._contact_lost_seconds = contact_lost_seconds
         self._lease_seconds = lease_seconds
         self._check_seconds = check_seconds
-        self._hearing_since = self._last_look = 0.0
+        self._silence = Silence(max(LOOK_GAP_SECONDS, contact_lost_seconds))
         self._task: asyncio.Task[None] | None = None
+        self._kills: set[asyncio.Task[None]] = set()  # the loop itself keeps no task alive
 
     def start(self) -> None:
         """Begin to judge."""
-        self._hearing_since = self._last_look = time.monotonic()
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
         """Judge no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [*self._kills, *([self._task] if self._task is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:
@@ -67,30 +75,22 @@ class LeaseKeeper:
 
     async def _check(self) -> None:
         jobs = await self._log.database.read(lambda session: JobRepository(session).in_states(WITH_RUN))
-        looked = time.monotonic()
-        if looked - self._last_look > self._contact_lost_seconds + self._check_seconds:
-            # The database was away, or this process stood still: agents that spoke were not heard.
-            self._hearing_since = looked
-        self._last_look = looked
         self._telemetry.forget_others({job.current_run_id for job in jobs})
+        self._silence.look(jobs)
         for job in jobs:
-            silent = self._telemetry.silent_seconds(job.current_run_id, job.id)
-            if self._is_over(job):
+            run_id = job.current_run_id
+            silent = min(self._telemetry.silent_seconds(run_id, job.id), self._silence.seconds(run_id))
+            if silent > self._lease_seconds:
                 await self._expire(job)
             elif silent > self._contact_lost_seconds and job.contact_lost_time is None:
                 logger.warning("contact lost", job_id=job.id, run_id=job.current_run_id)
                 await self._show_lost(job, silent)
 
-    def _is_over(self, job: TrainingJob) -> bool:
-        """Whether the lease of the job's run has ended, as far as this gateway could hear."""
-        silent = self._telemetry.silent_seconds(job.current_run_id, job.id)
-        return min(silent, time.monotonic() - self._hearing_since) > self._lease_seconds
-
     async def _show_lost(self, job: TrainingJob, silent: float) -> None:
         since = now() - timedelta(seconds=silent)
 
         def show(transaction: JobTransaction) -> None:
-            if transaction.job.current_run_id == job.current_run_id and transaction.job.state in WITH_RUN:
+            if _still_silent(transaction, job):
                 transaction.update(contact_lost_time=since)
 
         await self._log.transact(job.id, show)
@@ -106,12 +106,12 @@ class LeaseKeeper:
 
         def expire(transaction: JobTransaction) -> str | None:
             # Asked once more: this may have waited for the transaction of an agent that spoke.
-            if transaction.job.state not in WITH_RUN or not self._is_over(job):
+            heard = self._telemetry.silent_seconds(run_id, job.id) <= self._lease_seconds
+            if heard or not _still_silent(transaction, job):
                 return None
-            if not end_attempt(transaction, run_id, "FAILED", failure, end_kind="LEASE_EXPIRED"):
-                return None
+            ended = end_attempt(transaction, run_id, "FAILED", failure, end_kind="LEASE_EXPIRED")
             run = transaction.jobs.get_run(run_id)
-            return run.trainer_address if run is not None else ""
+            return run.trainer_address if ended and run is not None else None
 
         address = await self._log.transact(job.id, expire)
         if address is None:
@@ -120,9 +120,25 @@ class LeaseKeeper:
         self._telemetry.abandon(run_id)
         trainer = self._fleet.at(address)
         if trainer is not None and trainer.healthy:
-            request = trainer_pb2.StopRunRequest(run_id=run_id, kill=True)
-            try:
-                await trainer.call(lambda stub, timeout: stub.StopRun(request, timeout=timeout))
-            except DomainError as error:
-                # It is told to abandon the run at its next hello in any case.
-                logger.warning("lost run not killed", run_id=run_id, reason=error.reason)
+            # Not waited for: a trainer that hangs must not keep other leases from being judged.
+            kill = asyncio.create_task(_kill(trainer, run_id))
+            self._kills.add(kill)
+            kill.add_done_callback(self._kills.discard)
+
+
+def _still_silent(transaction: JobTransaction, job: TrainingJob) -> bool:
+    """Whether nothing was heard of the run since ``job`` was read, by any gateway, and it still is the job's."""
+    known = transaction.job
+    return known.state in WITH_RUN and (known.current_run_id, known.contact_time) == (
+        job.current_run_id,
+        job.contact_time,
+    )
+
+
+async def _kill(trainer: Trainer, run_id: str) -> None:
+    request = trainer_pb2.StopRunRequest(run_id=run_id, kill=True)
+    try:
+        await trainer.call(lambda stub, timeout: stub.StopRun(request, timeout=timeout))
+    except DomainError as error:
+        # It is told to abandon the run at its next hello in any case.
+        logger.warning("lost run not killed", run_id=run_id, reason=error.reason)

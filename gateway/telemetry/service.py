@@ -53,11 +53,13 @@ class Contact:
     speaking: int = 0  # what it said and the database has not taken yet
     last_written: float = 0.0
     connections: list[asyncio.Queue[str]] = field(default_factory=list)
+    told_to_stop: bool = False
 
     def tell(self, command: str) -> None:
         """Pass a command to the agent; lost when it is not connected, and then said again at its next hello."""
         for connection in self.connections:
             connection.put_nowait(command)
+        self.told_to_stop = self.told_to_stop or (command == STOP and bool(self.connections))
 
 
 class TelemetryService:
@@ -101,6 +103,7 @@ class TelemetryService:
         contact = self.expect(run_id, job_id)
         contact.last_heard = contact.last_written = time.monotonic()
         contact.connections.append(commands)
+        contact.told_to_stop = state == "STOPPING"
         if state == "STOPPING":
             commands.put_nowait(STOP)
         logger.info("agent connected", run_id=run_id, job_id=job_id)
@@ -164,6 +167,23 @@ class TelemetryService:
     def stop(self, run_id: str) -> bool:
         """Tell a run to stop at the next batch; False when its agent is not connected."""
         return self._tell(run_id, STOP)
+
+    async def relay(self, job_id: str | None = None) -> None:
+        """Tell the agents that are connected here what was decided elsewhere: of one job, or of all."""
+        connected = [
+            contact.run_id
+            for contact in self._contacts.values()
+            if contact.connections and job_id in (None, contact.job_id)
+        ]
+        if not connected:
+            return
+        standings = await self._log.database.read(lambda session: JobRepository(session).standings(connected))
+        for run in standings:
+            contact = self._contacts.get(run.run_id)
+            if run.end_kind not in ("", *OWN_ENDS):
+                self.abandon(run.run_id)
+            elif run.stopping and contact is not None and not contact.told_to_stop:
+                contact.tell(STOP)
 
     def abandon(self, run_id: str) -> None:
         """Tell a run that it no longer counts, and forget it."""

@@ -137,13 +137,13 @@ def withdraw_attempt(transaction: JobTransaction, run_id: str, failure: common_p
 
 
 def repeat_attempt(transaction: JobTransaction) -> tuple[run_pb2.RunSpec, str] | None:
-    """The spec of the current run of a PREPARING job and the trainer that it was given to, for another try to start it.
+    """The spec of the current run of a job that is PREPARING, or told to stop by then, and the trainer that it was given to, for another try to start it.
 
     None when there is none to start; a run whose checkpoint was deleted ends.
     """
     job = transaction.job
     run = transaction.jobs.get_run(job.current_run_id)
-    if job.state != "PREPARING" or run is None:
+    if job.state not in ("PREPARING", "STOPPING") or run is None:
         return None
     try:
         return run_spec(job, origin_of(transaction.session, run)), run.trainer_address

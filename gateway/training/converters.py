@@ -136,6 +136,7 @@ def job_message(job: TrainingJob) -> training_pb2.TrainingJob:
         checkpoint_retention=checkpoint_pb2.CheckpointRetention(
             every_n_epochs=job.retain_every_n_epochs, keep_last=job.retain_last
         ),
+        queue_position=job.queue_position,
     )
     message.advanced_config.update(job.advanced_config)
     return message

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
+from typing import Any
 
 import structlog
+from sqlalchemy.orm import Session
 
 from gateway.events.log import JobLog, JobTransaction
 from gateway.fleet import Fleet, Trainer
 from gateway.telemetry.service import TelemetryService
 from gateway.training.attempts import begin_attempt, end_attempt, repeat_attempt, withdraw_attempt
 from rpc.errors import DomainError
+from storage.database.claims import claimed
 from storage.database.datasets import DatasetRepository
+from storage.database.errors import DatabaseUnavailable
 from storage.database.jobs import JobRepository
 from storage.database.run_tokens import RunTokenRepository
 from storage.database.tables import TrainingJob, now
@@ -27,7 +32,11 @@ TRANSIENT = ("BUSY", "FRAMEWORK_UNAVAILABLE", "SHUTTING_DOWN")
 
 
 class Dispatcher:
-    """Looks at the queue whenever it is woken, and every ``recheck_seconds`` in any case."""
+    """Looks at the queue whenever it is woken, and every ``recheck_seconds`` in any case.
+
+    Every gateway over a database dispatches. A job is taken with its row locked, so it begins once; slots of a
+    framework are handed out by one transaction at a time, which counts the runs of all gateways.
+    """
 
     def __init__(self, log: JobLog, fleet: Fleet, telemetry: TelemetryService, recheck_seconds: float = 2.0) -> None:
         self._log = log
@@ -36,26 +45,28 @@ class Dispatcher:
         self._recheck_seconds = recheck_seconds
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._starting: dict[str, asyncio.Task[None]] = {}  # by run
 
     def start(self) -> None:
-        """Begin; first repeat the starts that a gateway before this one may not have brought to their trainers."""
+        """Begin; the starts that a gateway which died may not have brought to their trainers are repeated."""
         self._fleet.on_change(self.wake)
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Stop looking. A start under way is repeated by the next gateway."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        """Stop looking. A start under way is repeated by another gateway, or the next."""
+        tasks = [*self._starting.values(), *([self._task] if self._task is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def wake(self) -> None:
         """Look at the queue now."""
         self._woken.set()
 
     async def _run(self) -> None:
-        await self._attempt(self._repeat_starts)
         while True:
-            await self._attempt(self._dispatch_all)
+            await self._attempt(self._repeat_starts())
+            await self._attempt(self._dispatch_all())
             try:
                 # Not `wait_for`: until Python 3.12 it loses a cancellation that comes together with the wake-up.
                 async with asyncio.timeout(self._recheck_seconds):
@@ -64,51 +75,73 @@ class Dispatcher:
                 logger.debug("looking at the queue again")
             self._woken.clear()
 
-    async def _attempt(self, step: Callable[[], Awaitable[None]]) -> None:
+    async def _attempt(self, step: Coroutine[Any, Any, None]) -> None:
         """Whatever goes wrong in one look at the queue, there is a next one."""
         try:
-            await step()
+            await step
+        except DatabaseUnavailable as error:
+            logger.warning("nothing can be dispatched now", error=str(error))
         except Exception:
-            logger.exception("dispatch failed", step=step.__name__)
+            logger.exception("dispatch failed")
 
     async def _repeat_starts(self) -> None:
-        jobs = await self._log.database.read(lambda session: JobRepository(session).in_states(["PREPARING"]))
-        for job in jobs:
-            self._telemetry.expect(job.current_run_id, job.id)
-            repeated = await self._log.transact(job.id, repeat_attempt)
-            trainer = self._fleet.at(repeated[1]) if repeated is not None else None
-            if repeated is not None and trainer is not None:
-                await self._start(trainer, repeated[0])
+        """Bring runs to their trainers whose gateway died before they said that they have them.
+
+        That a run is started twice does no harm: a trainer knows it by its id.
+        """
+        for job_id, run_id in await self._log.database.read(lambda session: JobRepository(session).unstarted()):
+            if run_id not in self._starting:
+                self._begin_start(run_id, self._repeat_start(job_id, run_id))
+
+    async def _repeat_start(self, job_id: str, run_id: str) -> None:
+        async with self._claim(run_id) as mine:
+            if not mine:
+                return  # a gateway that lives is about it
+            found = await self._log.transact(job_id, partial(_repeated, run_id=run_id))
+            trainer = self._fleet.at(found[1]) if found is not None else None
+            if found is not None and trainer is not None:
+                self._telemetry.expect(run_id, job_id)
+                await self._ask_to_start(trainer, found[0])
 
     async def _dispatch_all(self) -> None:
-        queued = await self._log.database.read(lambda session: JobRepository(session).in_states(["QUEUED"]))
-        for framework in sorted({job.framework for job in queued}):
-            await self._dispatch(framework)
+        frameworks = await self._log.database.read(lambda session: JobRepository(session).queued_frameworks())
+        # None waits for another whose trainers are full, slow or away.
+        await asyncio.gather(*(self._attempt(self._dispatch(framework)) for framework in frameworks))
 
     async def _dispatch(self, framework: str) -> None:
-        jobs = await self._log.database.read(lambda session: JobRepository(session).queued(framework))
-        for job in jobs:
+        while True:
             try:
                 trainers = self._fleet.serving(framework)
             except DomainError as error:
-                if error.reason != "FRAMEWORK_NOT_FOUND":
-                    return
-                await self._give_up(job, error.failure())
-                continue
-            if not await self._has_dataset(job):
-                message = f"Dataset {job.dataset_id} was deleted while the job was queued."
-                await self._give_up(job, common_pb2.Failure(reason="DATASET_NOT_FOUND", message=message))
-                continue
-            trainer = trainers[0]
-            if trainer.description is None or trainer.description.free_slots < 1:
+                if error.reason == "FRAMEWORK_NOT_FOUND":
+                    await self._give_up(framework, error.failure())
                 return
-            spec = await self._log.transact(job.id, partial(_begin, address=trainer.address))
+            taking = Taking(framework, trainers)
+            spec = await self._log.transact_next(taking.pick, taking.begin)
+            if taking.trainer is None:
+                return  # no free slot, or no job that nobody else works on
             if spec is not None:
-                trainer.description.free_slots -= 1  # until the next poll knows
+                assert taking.trainer.description is not None  # it offered a slot
+                taking.trainer.description.free_slots -= 1  # until the next poll knows
                 self._telemetry.expect(spec.run_id, spec.job_id)
-                await self._start(trainer, spec)
+                self._begin_start(spec.run_id, self._start(taking.trainer, spec))
+
+    def _begin_start(self, run_id: str, start: Coroutine[Any, Any, None]) -> None:
+        """Start a run beside the others: a trainer that hangs keeps nobody waiting but its own runs."""
+        task = asyncio.create_task(self._attempt(start))
+        self._starting[run_id] = task
+        task.add_done_callback(lambda _: self._starting.pop(run_id))
 
     async def _start(self, trainer: Trainer, spec: run_pb2.RunSpec) -> None:
+        async with self._claim(spec.run_id) as mine:
+            if mine:
+                await self._ask_to_start(trainer, spec)
+
+    def _claim(self, run_id: str) -> AbstractAsyncContextManager[bool]:
+        """Held while a trainer's answer is awaited: so long, this gateway lives and no other repeats the start."""
+        return claimed(self._log.database.claims, f"start of {run_id}")
+
+    async def _ask_to_start(self, trainer: Trainer, spec: run_pb2.RunSpec) -> None:
         # A start that is repeated brings a token of its own: the one sent before it is known by its digest alone.
         token = await self._log.database.write(lambda session: RunTokenRepository(session).add(spec.run_id))
         request = trainer_pb2.StartRunRequest(run=spec, run_token=token)
@@ -121,25 +154,69 @@ class Dispatcher:
                 message=f"The trainer did not start the run: {error.message}",
                 metadata={**error.metadata, "cause": error.reason},
             )
+            if error.reason in TRANSIENT and trainer.description is not None:
+                trainer.description.free_slots = 0  # until the next poll knows
             await self._log.transact(spec.job_id, partial(_take_back, spec=spec, reason=error.reason, failure=failure))
             self._telemetry.abandon(spec.run_id)
+            self.wake()
             return
+        await self._log.database.write(lambda session: JobRepository(session).mark_started(spec.run_id))
         logger.info("run started", run_id=spec.run_id, job_id=spec.job_id, trainer=trainer.address)
 
-    async def _has_dataset(self, job: TrainingJob) -> bool:
-        return await self._log.database.read(lambda session: DatasetRepository(session).get(job.dataset_id) is not None)
-
-    async def _give_up(self, job: TrainingJob, failure: common_pb2.Failure) -> None:
-        def fail(transaction: JobTransaction) -> None:
-            if transaction.job.state == "QUEUED":
-                transaction.change_state("FAILED", failure=failure, end_time=now())
-
-        await self._log.transact(job.id, fail)
+    async def _give_up(self, framework: str, failure: common_pb2.Failure) -> None:
+        """Fail every job that waits for a framework that is gone."""
+        for job in await self._log.database.read(lambda session: JobRepository(session).queued(framework)):
+            await self._log.transact(job.id, partial(_fail_queued, failure=failure))
 
 
-def _begin(transaction: JobTransaction, address: str) -> run_pb2.RunSpec | None:
-    """Begin an attempt, unless the job was stopped meanwhile."""
-    return begin_attempt(transaction, address) if transaction.job.state == "QUEUED" else None
+class Taking:
+    """One try to take the next job of a queue to a trainer with a free slot: ``trainer`` is where it went, or None."""
+
+    def __init__(self, framework: str, trainers: Sequence[Trainer]) -> None:
+        """``trainers``: healthy ones, the one to ask first in front."""
+        self.trainer: Trainer | None = None
+        self._framework = framework
+        self._offers = {
+            trainer.address: (trainer, trainer.description) for trainer in trainers if trainer.description is not None
+        }
+
+    def pick(self, session: Session) -> TrainingJob | None:
+        """The next job, locked, if there is a slot for it."""
+        jobs = JobRepository(session)
+        jobs.lock_queue(self._framework)
+        taken = jobs.slots_taken([*self._offers])
+        free = {
+            # A trainer knows of runs that still publish, the database of those that were started since it was asked.
+            address: min(description.free_slots, description.slots - taken.get(address, 0))
+            for address, (_, description) in self._offers.items()
+        }
+        address = max(free, key=lambda address: free[address], default="")
+        job = jobs.next_queued(self._framework) if free.get(address, 0) > 0 else None
+        self.trainer = self._offers[address][0] if job is not None else None
+        return job
+
+    def begin(self, transaction: JobTransaction) -> run_pb2.RunSpec | None:
+        """Begin an attempt; None when the job failed instead, for its dataset is gone."""
+        job = transaction.job
+        if DatasetRepository(transaction.session).get(job.dataset_id) is None:
+            message = f"Dataset {job.dataset_id} was deleted while the job was queued."
+            _fail_queued(transaction, common_pb2.Failure(reason="DATASET_NOT_FOUND", message=message))
+            return None
+        assert self.trainer is not None  # there is a slot for what was picked
+        return begin_attempt(transaction, self.trainer.address)
+
+
+def _repeated(transaction: JobTransaction, run_id: str) -> tuple[run_pb2.RunSpec, str] | None:
+    """The run and its trainer's address, unless its job has moved on or the trainer has it."""
+    run = transaction.jobs.get_run(run_id)
+    if run is None or transaction.job.current_run_id != run_id or run.started or run.end_kind:
+        return None
+    return repeat_attempt(transaction)
+
+
+def _fail_queued(transaction: JobTransaction, failure: common_pb2.Failure) -> None:
+    if transaction.job.state == "QUEUED":
+        transaction.change_state("FAILED", failure=failure, end_time=now())
 
 
 def _take_back(transaction: JobTransaction, spec: run_pb2.RunSpec, reason: str, failure: common_pb2.Failure) -> None:

@@ -26,6 +26,7 @@ from gateway.training.states import check_start
 from gateway.training.warm_start import first_weights
 from rpc.errors import DomainError, invalid_request
 from storage.database.datasets import DatasetRepository
+from storage.database.errors import RequestExists
 from storage.database.ids import new_id
 from storage.database.jobs import JobFilter, JobRepository
 from storage.database.pages import Page
@@ -111,7 +112,10 @@ class JobService:
             remember(session, caller.user_id, "CreateJob", request, job.id)
             return job
 
-        stored = await self._database.write(store)
+        try:
+            stored = await self._database.write(store)
+        except RequestExists:  # the same call, at the same time, on another gateway: now its answer is there
+            stored = await self._database.write(store)
         return await self.get(caller, stored) if isinstance(stored, str) else stored
 
     async def start(
@@ -122,6 +126,7 @@ class JobService:
         def queue(transaction: JobTransaction) -> TrainingJob:
             job, session = owned(transaction, caller), transaction.session
             if replayed(session, caller.user_id, f"StartJob {job_id}", request) is not None:
+                transaction.jobs.fill_queue_positions([job])
                 return job
             check_start(job.id, job.state)
             self._check_dataset(session, caller, job.dataset_id)
@@ -138,6 +143,7 @@ class JobService:
                 start_checkpoint_id=started_from,
             )
             remember(session, caller.user_id, f"StartJob {job_id}", request, job.id)
+            transaction.jobs.fill_queue_positions([transaction.job])
             return transaction.job
 
         job = await self._log.transact(job_id, queue)
@@ -159,24 +165,36 @@ class JobService:
 
         job = await self._log.transact(job_id, stop)
         if job.state == "STOPPING":
-            # An agent that is out of contact is told when it says hello again.
+            # An agent that is out of contact is told when it says hello again. One that speaks to another gateway hears
+            # it from there, as soon as that one hears that the job changed.
             self._telemetry.stop(job.current_run_id)
         return job
 
     async def get(self, caller: Caller, job_id: str) -> TrainingJob:
         """One job of the caller. Raises JOB_NOT_FOUND."""
-        job = await self._database.read(lambda session: JobRepository(session).owned(job_id, caller.user_id))
-        if job is None:
-            raise job_not_found(job_id)
-        return job
+
+        def read(session: Session) -> TrainingJob:
+            jobs = JobRepository(session)
+            job = jobs.owned(job_id, caller.user_id)
+            if job is None:
+                raise job_not_found(job_id)
+            jobs.fill_queue_positions([job])
+            return job
+
+        return await self._database.read(read)
 
     async def list(
         self, caller: Caller, filters: JobFilter, newest_first: bool, page_size: int, page_token: str
     ) -> Page[TrainingJob]:
         """A page of the caller's jobs. Raises InvalidPageToken."""
-        return await self._database.read(
-            lambda session: JobRepository(session).list(caller.user_id, filters, newest_first, page_size, page_token)
-        )
+
+        def read(session: Session) -> Page[TrainingJob]:
+            jobs = JobRepository(session)
+            page = jobs.list(caller.user_id, filters, newest_first, page_size, page_token)
+            jobs.fill_queue_positions(page.items)
+            return page
+
+        return await self._database.read(read)
 
     async def of_job(self, caller: Caller, job_id: str, query: Callable[[Session], T]) -> T:
         """Run ``query`` for something that belongs to a job of the caller. Raises JOB_NOT_FOUND."""

@@ -110,6 +110,8 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
 
         async def read() -> bytes:
             job = await self._jobs.get(user, request.job_id)
+            if job.state == "QUEUED":
+                self._jobs.encoded.forget(job.id)  # not kept: its place changes with other jobs
             return training_pb2.GetJobResponse(job=job_message(job)).SerializeToString()
 
         return await self._jobs.encoded.get(request.job_id, user.user_id, read)

@@ -6,7 +6,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -14,6 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from storage.database.errors import DatabaseUnavailable
 
 BUSY_TIMEOUT_MS = 10_000
+IDLE_TRANSACTION_MS = 60_000
 CONNECT_TIMEOUT_SECONDS = 5
 _SQLITE_OUTAGES = ("SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_NOMEM")
 # Classes of SQLSTATE: connection, resources, operator intervention (shutdown, statement timeout), system.
@@ -72,10 +73,31 @@ def postgresql_engine(url: URL, pool_size: int, statement_timeout_seconds: float
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-            "options": f"-c statement_timeout={round(statement_timeout_seconds * 1000)}",
+            # A process that is frozen in mid-transaction does not hold up the others for ever.
+            "options": f"-c statement_timeout={round(statement_timeout_seconds * 1000)} "
+            f"-c idle_in_transaction_session_timeout={IDLE_TRANSACTION_MS}",
             # A server whose machine is gone is noticed within a minute, not after two hours.
             "keepalives_idle": 20,
             "keepalives_interval": 10,
+            "keepalives_count": 3,
+        },
+    )
+
+
+def lone_connections(url: URL) -> Engine:
+    """PostgreSQL connections that stay open for long, outside any pool and in autocommit: each lives with its process.
+
+    Both ends notice within some ten seconds that the machine of the other is gone.
+    """
+    return create_engine(
+        url,
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "options": "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3",
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
             "keepalives_count": 3,
         },
     )

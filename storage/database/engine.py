@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from storage.database.claims import open_claims
 from storage.database.connections import (
     is_outage,
     is_sqlite,
@@ -22,7 +23,8 @@ from storage.database.connections import (
     sqlite_writer,
 )
 from storage.database.errors import DatabaseUnavailable
-from storage.database.gateway_lock import gateway_lock
+from storage.database.gateway_lock import GatewayLock
+from storage.database.notices import open_notices
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -33,6 +35,9 @@ class Database:
 
     Rows that ``work`` returns are detached and stay readable. SQLite gets one writing thread and ``pool_size`` reading
     ones; PostgreSQL gets ``pool_size`` threads and connections for both.
+
+    A SQLite file has one gateway. Those over one PostgreSQL database share work by ``claims`` and wake each other by
+    ``notices``.
     """
 
     def __init__(self, url: str, *, pool_size: int = 5, statement_timeout_seconds: float = 30.0) -> None:
@@ -41,7 +46,9 @@ class Database:
         Raises DatabaseUnavailable when ``url`` is not usable; nothing is connected yet.
         """
         self._url = parse_url(url)
-        self._lock = gateway_lock(self._url)
+        self._lock = GatewayLock(self._url) if is_sqlite(self._url) else None
+        self.claims = open_claims(self._url)
+        self.notices = open_notices(self._url)
         self._reads = ThreadPoolExecutor(pool_size, thread_name_prefix="database")
         if is_sqlite(self._url):
             self._reader = sqlite_readers(self._url, pool_size)
@@ -52,12 +59,18 @@ class Database:
             self._reader = self._writer.execution_options(postgresql_readonly=True)
             self._writes = self._reads
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other gateways may work on the database too."""
+        return self._lock is None
+
     def acquire_lock(self) -> None:
-        """Keeps other gateways off the database until ``close``. May block for some seconds.
+        """Keeps other gateways off a SQLite file until ``close``; PostgreSQL may have several.
 
         Raises DatabaseLocked when another one holds the lock, DatabaseUnavailable.
         """
-        self._lock.acquire()
+        if self._lock is not None:
+            self._lock.acquire()
 
     async def read(self, work: Callable[[Session], T]) -> T:
         """Runs ``work`` in a transaction that cannot write. When the caller is cancelled, the result is dropped.
@@ -81,6 +94,8 @@ class Database:
 
     async def close(self) -> None:
         """Waits for what is under way, closes the connections and gives the lock back. Can be called twice."""
+        await self.notices.close()
+        await self.claims.close()
         await asyncio.to_thread(self._shut_down)
 
     def _shut_down(self) -> None:
@@ -88,7 +103,8 @@ class Database:
         self._reads.shutdown()
         self._reader.dispose()
         self._writer.dispose()
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()
 
 
 def _read(engine: Engine, work: Callable[[Session], T]) -> T:

@@ -8,15 +8,30 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, or_, select
+from sqlalchemy import ColumnElement, bindparam, delete, func, or_, select, text
 from sqlalchemy.orm import Session
 
+from storage.database.claims import claim_key
 from storage.database.pages import Page, fetch_page
-from storage.database.statements import has_tags, matches_text, portions, update_one
+from storage.database.statements import has_tags, is_sqlite_session, matches_text, portions, update_one
 from storage.database.tables import DeletedJob, Run, SourcePosition, TrainingJob, now
 
 # Made once: every call about a job begins with it, and building it costs as much as running it.
 _OWNED = select(TrainingJob).where(TrainingJob.id == bindparam("job_id"), TrainingJob.user_id == bindparam("user_id"))
+
+# A queue: higher priority first, then who waits longest.
+_QUEUE_ORDER = TrainingJob.priority.desc(), TrainingJob.queue_time, TrainingJob.id
+# States in which a job's current run takes a slot of its trainer.
+_WITH_RUN = ("PREPARING", "RUNNING", "STOPPING")
+
+
+@dataclass(frozen=True)
+class RunStanding:
+    """How a run stands: whether its job is to stop, and how the run ended, which is empty while it goes on."""
+
+    run_id: str
+    stopping: bool
+    end_kind: str
 
 
 @dataclass(frozen=True)
@@ -91,12 +106,52 @@ class JobRepository:
         return [*self._session.scalars(query.order_by(TrainingJob.create_time, TrainingJob.id))]
 
     def queued(self, framework: str) -> builtins.list[TrainingJob]:
-        """The queue of a framework: higher priority first, then who waits longest. Restarts whose time has not come are
-        not in it."""
-        due = or_(TrainingJob.next_attempt_time.is_(None), TrainingJob.next_attempt_time <= now())
-        query = select(TrainingJob).where(TrainingJob.framework == framework, TrainingJob.state == "QUEUED", due)
-        order = TrainingJob.priority.desc(), TrainingJob.queue_time, TrainingJob.id
-        return [*self._session.scalars(query.order_by(*order))]
+        """The queue of a framework, the next one first."""
+        query = select(TrainingJob).where(TrainingJob.framework == framework, *_waiting())
+        return [*self._session.scalars(query.order_by(*_QUEUE_ORDER))]
+
+    def queued_frameworks(self) -> builtins.list[str]:
+        """The frameworks that some job waits for, sorted."""
+        query = select(TrainingJob.framework).where(*_waiting()).distinct()
+        return [*self._session.scalars(query.order_by(TrainingJob.framework))]
+
+    def lock_queue(self, framework: str) -> None:
+        """Let one transaction at a time hand out slots of a framework, until it ends (on SQLite one writes anyway)."""
+        if not is_sqlite_session(self._session):
+            key = claim_key(f"queue {framework}")
+            self._session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
+    def next_queued(self, framework: str) -> TrainingJob | None:
+        """The next job of a queue, locked; one that another transaction works on is passed over."""
+        query = select(TrainingJob).where(TrainingJob.framework == framework, *_waiting())
+        query = query.order_by(*_QUEUE_ORDER).limit(1).with_for_update(skip_locked=True)
+        return self._session.scalar(query, execution_options={"populate_existing": True})
+
+    def slots_taken(self, addresses: Collection[str]) -> dict[str, int]:
+        """By trainer: how many jobs have a run there that has not ended, whichever gateway started it."""
+        query = select(Run.trainer_address, func.count()).join(TrainingJob, TrainingJob.current_run_id == Run.id)
+        query = query.where(TrainingJob.state.in_(_WITH_RUN), Run.trainer_address.in_(addresses))
+        counts = self._session.execute(query.group_by(Run.trainer_address))
+        return {address: count for address, count in counts}
+
+    def last_sequences(self, job_ids: Collection[str]) -> dict[str, int]:
+        """The last sequence of each of these jobs that is there."""
+        query = select(TrainingJob.id, TrainingJob.last_sequence).where(TrainingJob.id.in_(job_ids))
+        return {job_id: sequence for job_id, sequence in self._session.execute(query)}
+
+    def fill_queue_positions(self, jobs: Collection[TrainingJob]) -> None:
+        """Sets ``queue_position`` of those of ``jobs`` that are queued: their place among all of their framework.
+
+        A restart whose time has not come has none.
+        """
+        waiting = {job.id: job for job in jobs if job.state == "QUEUED"}
+        if not waiting:
+            return
+        place = func.row_number().over(partition_by=TrainingJob.framework, order_by=_QUEUE_ORDER).label("place")
+        queues = select(TrainingJob.id, place).where(*_waiting()).subquery()
+        found = self._session.execute(select(queues.c.id, queues.c.place).where(queues.c.id.in_([*waiting])))
+        for job_id, position in found:
+            waiting[job_id].queue_position = position
 
     def change_state(
         self, job_id: str, from_states: Collection[str], to_state: str, **changes: Any
@@ -179,6 +234,25 @@ class JobRepository:
         changes = {"end_kind": end_kind, "outcome": outcome, "failure": failure, "end_time": now()}
         return update_one(self._session, Run, Run.id == run_id, Run.end_kind == "", changes=changes) is not None
 
+    def mark_started(self, run_id: str) -> None:
+        """Records that the trainer of a run has said that it has it."""
+        update_one(self._session, Run, Run.id == run_id, changes={"started": True})
+
+    def unstarted(self) -> builtins.list[tuple[str, str]]:
+        """(job, run) of the current runs that no trainer has said to have."""
+        query = select(TrainingJob.id, Run.id).join(Run, TrainingJob.current_run_id == Run.id)
+        query = query.where(TrainingJob.state.in_(("PREPARING", "STOPPING")), Run.started.is_(False))
+        return [(job_id, run_id) for job_id, run_id in self._session.execute(query.order_by(Run.create_time, Run.id))]
+
+    def standings(self, run_ids: Collection[str]) -> builtins.list[RunStanding]:
+        """How these runs stand; one that is not there is left out."""
+        query = select(Run.id, TrainingJob.state, TrainingJob.current_run_id, Run.end_kind)
+        query = query.join(TrainingJob, TrainingJob.id == Run.job_id).where(Run.id.in_(run_ids))
+        return [
+            RunStanding(run_id, state == "STOPPING" and current == run_id, end_kind)
+            for run_id, state, current, end_kind in self._session.execute(query)
+        ]
+
     def touch(self, run_id: str, time: datetime) -> bool:
         """Records contact with the run's agent; False when the run is not its job's current one, or has ended."""
         # By way of the runs: current_run_id has no index, the job's id has.
@@ -186,3 +260,9 @@ class JobRepository:
         conditions = TrainingJob.id == job_id, TrainingJob.current_run_id == run_id
         changes = {"contact_time": time, "contact_lost_time": None}
         return update_one(self._session, TrainingJob, *conditions, changes=changes) is not None
+
+
+def _waiting() -> tuple[ColumnElement[bool], ...]:
+    """Queued, and no restart whose time has not come."""
+    due = or_(TrainingJob.next_attempt_time.is_(None), TrainingJob.next_attempt_time <= now())
+    return TrainingJob.state == "QUEUED", due

@@ -69,17 +69,20 @@ def has_tags(
 ) -> list[ColumnElement[bool]]:
     """One condition per tag: the JSON list in ``column`` holds it."""
     # Both functions give one row per element, in a column called value.
-    elements = func.json_each(column) if _is_sqlite(session) else func.json_array_elements_text(cast(column, JSON))
+    elements = (
+        func.json_each(column) if is_sqlite_session(session) else func.json_array_elements_text(cast(column, JSON))
+    )
     values = [elements.table_valued("value", name=f"tag_{number}") for number in range(len(tags))]
     return [select(value.c.value).where(value.c.value == tag).exists() for value, tag in zip(values, tags, strict=True)]
 
 
-def _is_sqlite(session: Session) -> bool:
+def is_sqlite_session(session: Session) -> bool:
+    """Whether the session is one of SQLite, else of PostgreSQL."""
     return session.get_bind().dialect.name == "sqlite"
 
 
 def _insert(session: Session, table: type[Row]) -> sqlite.Insert | postgresql.Insert:
-    return sqlite.insert(table) if _is_sqlite(session) else postgresql.insert(table)
+    return sqlite.insert(table) if is_sqlite_session(session) else postgresql.insert(table)
 
 
 def _values(row: Base) -> dict[str, Any]:

@@ -225,6 +225,8 @@ class TrainingJob(Base):
     end_time: Mapped[datetime | None] = mapped_column(default=None)
     contact_time: Mapped[datetime | None] = mapped_column(default=None)
     contact_lost_time: Mapped[datetime | None] = mapped_column(default=None)
+    # No column: the place in the queue, 1 first, where the one who read the job asked for it; else 0.
+    queue_position = 0
 
 
 class Run(Base):
@@ -243,6 +245,7 @@ class Run(Base):
     warm_start: Mapped[bool] = mapped_column(default=False)
     source_run_id: Mapped[str] = mapped_column(String(40), default="")
     first_epoch: Mapped[int] = mapped_column(default=1)
+    started: Mapped[bool] = mapped_column(default=False)  # its trainer has said that it has the run
     end_kind: Mapped[str] = mapped_column(String(40), default="")
     outcome: Mapped[str] = mapped_column(String(20), default="")
     failure: Mapped[dict[str, Any] | None] = mapped_column(default=None)

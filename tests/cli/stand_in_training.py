@@ -51,6 +51,8 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
     breaks: list[int] = field(default_factory=list)  # bytes after which a download breaks, each once
     tamper: bool = False
     restarts: bool = False
+    # The places in the queue that GetJob gives a queued job, one after the other; until then nothing happens to it.
+    places: list[int] = field(default_factory=list)
 
     def _find(self, job_id: str, context: grpc.ServicerContext) -> training_pb2.TrainingJob:
         authenticate(context)
@@ -113,6 +115,8 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         if self.get_job_breaks and job.state == self.outcome:
             self.get_job_breaks -= 1
             refuse(context, code_pb2.UNAVAILABLE, "SHUTTING_DOWN", "The server is draining.")
+        if self.places and job.state == job_state_pb2.JOB_STATE_QUEUED:
+            job.queue_position = self.places.pop(0)
         return training_pb2.GetJobResponse(job=job)
 
     def ListJobs(
@@ -127,6 +131,8 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         self.watches.append(after)
         if after is not None and after + 1 < self.oldest:
             refuse(context, code_pb2.OUT_OF_RANGE, "SEQUENCE_EXPIRED", "No longer kept.")
+        while self.places and context.is_active():
+            time.sleep(0.01)
         for told, event in enumerate(event for event in self.events[job.id] if event.sequence > (after or 0)):
             if told == self.break_every:
                 refuse(context, code_pb2.UNAVAILABLE, "SHUTTING_DOWN", "The server is draining.")

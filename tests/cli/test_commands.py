@@ -14,6 +14,7 @@ import pytest
 from tests.cli.conftest import Command
 from tests.cli.refusing import TOKEN
 from tests.cli.stand_in import MODELS, StandIn
+from visionmesh.cli import job_queue
 from visionmesh.v1 import common_pb2, dataset_pb2, job_state_pb2, training_pb2
 
 CREATE = ("jobs", "create", "--framework", "timm", "--model", "resnet18", "--dataset", "d1", "--epochs", "3")
@@ -269,6 +270,23 @@ def test_job_is_listed_shown_and_measured(visionmesh: Command) -> None:
     assert "INFO    training: cpu" in visionmesh("jobs", "logs", "j1").out
     assert visionmesh("jobs", "logs", "j1", "--follow", "--json").lines[0]["message"] == "cpu"
     assert "2.0 MiB" in visionmesh("jobs", "checkpoints", "j1").out
+
+
+def test_the_place_in_the_queue_is_shown_and_told_as_it_changes(
+    visionmesh: Command, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_queue, "POLL_SECONDS", 0.02)
+    visionmesh(*CREATE, "--start")
+    stand_in.training.places = [7]
+    assert "number 7 in the queue" in visionmesh("jobs", "show", "j1").out
+    assert "QUEUED #7" in visionmesh("jobs", "list").out
+    stand_in.training.places = [5, 5, 2, 2]
+    lines = visionmesh("jobs", "watch", "j1").out.splitlines()
+    assert [line for line in lines if "in the queue" in line] == [
+        "number 5 in the queue",
+        "number 2 in the queue",
+    ]
+    assert "COMPLETED" in lines[-1]
 
 
 def test_a_model_is_judged_by_class_and_by_image(visionmesh: Command, stand_in: StandIn) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -12,10 +12,19 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from storage.database.engine import Database
 from storage.database.events import EventRepository
 from tests.gateway.conftest import Account
-from tests.gateway.job_gateway import JobGateway, open_channel
+from tests.gateway.job_gateway import open_channel
 from visionmesh.v1 import event_pb2, job_state_pb2, training_pb2, training_service_pb2_grpc
 
 PATIENCE_SECONDS = 20.0
+
+
+class HasAddress(Protocol):
+    """A gateway, in this process or another."""
+
+    @property
+    def address(self) -> str:
+        """Where its public services are."""
+        ...
 
 
 def short(state: int) -> str:
@@ -26,7 +35,7 @@ def short(state: int) -> str:
 class JobClient:
     """Calls in the name of one account; ``dataset_id`` is what its jobs train on unless told otherwise."""
 
-    def __init__(self, gateway: JobGateway, account: Account, dataset_id: str) -> None:
+    def __init__(self, gateway: HasAddress, account: Account, dataset_id: str) -> None:
         self.dataset_id = dataset_id
         self.metadata = account.metadata
         self.channel = open_channel(gateway.address)

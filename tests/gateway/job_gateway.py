@@ -11,8 +11,9 @@ from grpc.aio import ServerInterceptor
 
 from gateway.access import AuthInterceptor
 from gateway.checkpoint_readers import CheckpointReaders
+from gateway.events.following import Follower
 from gateway.events.live import LiveLog
-from gateway.events.log import JobLog
+from gateway.events.log import QUEUE_NOTICE, JobLog
 from gateway.events.watching import Watcher
 from gateway.fleet import Fleet
 from gateway.outages import explain
@@ -61,6 +62,7 @@ class GatewayTimes:
     checkpoint_every_n_epochs: int = 0
     checkpoint_keep_last: int = 1
     checkpoint_removal_delay_seconds: float = 0.0
+    follow_seconds: float = 5.0
 
 
 class JobGateway:
@@ -96,6 +98,8 @@ class JobGateway:
             check_seconds=times.check_seconds,
         )
         retention = Retention(times.checkpoint_every_n_epochs, times.checkpoint_keep_last)
+        self.follower = Follower(self.log, self.telemetry.relay, times.follow_seconds)
+        self.database.notices.subscribe(QUEUE_NOTICE, lambda framework: self.dispatcher.wake())
         jobs = JobService(self.log, self.fleet, self.telemetry, self.dispatcher.wake, retention)
         changes = JobChanges(self.log, self.dispatcher.wake, retention)
         watcher = Watcher(self.database, self.live, times.heartbeat_seconds)
@@ -121,6 +125,8 @@ class JobGateway:
     async def start(self) -> None:
         """Serve, in the order of a gateway's start."""
         self._open = True
+        self.follower.start()
+        self.database.notices.start()
         await self._mesh.serve()
         await self.fleet.start()
         self.dispatcher.start()
@@ -142,6 +148,7 @@ class JobGateway:
         await self.garbage.close()
         await self.downloads.close()
         await self.validation_objects.close()
+        await self.follower.close()
         await self.fleet.close()
         await self.database.close()
 

@@ -49,10 +49,13 @@ class StandInTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
     and the tests play the agents. While ``answers_starts`` is cleared, a start is done and its answer held back.
     """
 
-    def __init__(self, framework: str, models: Sequence[registry_pb2.Model], *, free_slots: int = 1) -> None:
+    def __init__(
+        self, framework: str, models: Sequence[registry_pb2.Model], *, free_slots: int = 1, slots: int = 1000
+    ) -> None:
         self.framework = framework
         self.models = list(models)
         self.free_slots = free_slots
+        self.slots = slots
         self.address = "127.0.0.1:0"
         self.asked: Counter[str] = Counter()
         self.fails: dict[str, Exception] = {}
@@ -109,7 +112,7 @@ class StandInTrainer(trainer_service_pb2_grpc.TrainerServiceServicer):
             framework=self.framework,
             versions={self.framework: "1.0"},
             task_types=sorted(tasks),
-            slots=2,
+            slots=self.slots,
             free_slots=self.free_slots,
             instance_id=self._instance_id,
         )

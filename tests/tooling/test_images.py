@@ -111,7 +111,13 @@ def test_the_services_find_each_other() -> None:
 
 def test_the_public_port_alone_is_published_and_on_this_machine_only() -> None:
     published = {name: service["ports"] for name, service in COMPOSE["services"].items() if "ports" in service}
-    assert published == {"gateway": ["127.0.0.1:50051:50051"]}
+    assert published == {"gateway": ["127.0.0.1:50051:50051"], "gateway-2": ["127.0.0.1:50053:50051"]}
+
+
+def test_the_second_gateway_is_like_the_first_and_starts_only_when_asked_for() -> None:
+    first, second = COMPOSE["services"]["gateway"], COMPOSE["services"]["gateway-2"]
+    assert second["profiles"] == ["two-gateways"] and "profiles" not in first
+    assert {name for name in second if first.get(name) != second[name]} == {"profiles", "ports", "volumes"}
 
 
 def test_the_compose_file_is_one() -> None:
@@ -136,6 +142,7 @@ def test_services_wait_for_what_they_need_and_all_of_it_has_a_health_check() -> 
     waits = {name: set(service.get("depends_on", {})) for name, service in services.items()}
     assert waits == {
         "gateway": {"postgres", "objects"},
+        "gateway-2": {"postgres", "objects"},
         "trainer-timm": {"gateway"},
         "trainer-yolo": {"gateway"},
         "postgres": set(),

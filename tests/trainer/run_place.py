@@ -36,18 +36,17 @@ class RunPlace:
         self.manifest_digest = self._put_dataset()
         self.launcher = self.new_launcher()
 
-    def new_launcher(self, slots: int = 2, **changed: Any) -> LocalLauncher:
+    def new_launcher(self, slots: int | None = 2, **changed: Any) -> LocalLauncher:
         """A launcher as a trainer server that starts (again) makes it; ``changed`` are settings of its."""
         settings = TrainerSettings(
             data_folder=self.root / "data",
             object_store=str(self.root / "store"),
             mesh_token=SecretStr(MESH_TOKEN),
-            mesh_target=self.gateway.target,
             slots=slots,
             threads_per_run=1,
             heartbeat_seconds=0.1,
             log_json=True,
-            **changed,
+            **{"mesh_target": self.gateway.target, **changed},
         )
         return LocalLauncher(settings, ADAPTER)
 

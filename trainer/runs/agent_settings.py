@@ -23,6 +23,10 @@ class AgentSettings(BaseModel):
     checkpoint_cache: Path
     checkpoint_cache_bytes: int
     threads: int
+    # Which of the launcher's slots the run has, from 0, and the GPU that belongs to it, as CUDA_VISIBLE_DEVICES calls
+    # it; empty: whatever the machine has.
+    slot: int = 0
+    device: str = ""
     parallel_downloads: int = 32
     pretrained_folder: Path | None = None
     heartbeat_seconds: float = 2.0

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import count
 
 import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -16,6 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rpc.errors import DomainError
 from storage.objects.open import absolute
 from trainer.runs.agent_settings import RUN_TOKEN_VARIABLE, AgentSettings
+from trainer.runs.devices import visible_gpus
 from trainer.runs.folder import RunFolder
 from trainer.runs.lock import AgentLock
 from trainer.runs.run_tokens import RunTokens
@@ -40,10 +42,13 @@ class LocalLauncher:
 
     Whatever is asked of it, it first looks after the runs: it reaps agents that ended, and starts a recovery agent for
     a run whose agent died. All it knows lies in the run folders. Calls block for a moment; threads may share it.
+
+    ``slots`` is how many runs it has room for. Each has a slot of its own, and with it a GPU where there are some.
     """
 
     def __init__(self, settings: TrainerSettings, adapter_path: str) -> None:
-        self._slots = settings.slots
+        self._gpus = visible_gpus()
+        self.slots = settings.slots if settings.slots is not None else max(1, len(self._gpus))
         self._runs = settings.data_folder.resolve() / "runs"
         self._tokens = RunTokens(settings.data_folder.resolve() / "run_tokens")
         self._agent_settings = AgentSettings(
@@ -55,7 +60,7 @@ class LocalLauncher:
             parallel_downloads=settings.parallel_downloads,
             checkpoint_cache=settings.checkpoint_cache_folder.resolve(),
             checkpoint_cache_bytes=settings.checkpoint_cache_bytes,
-            threads=settings.threads_per_run or max(1, (os.cpu_count() or 1) // max(1, settings.slots)),
+            threads=settings.threads_per_run or max(1, (os.cpu_count() or 1) // max(1, self.slots)),
             pretrained_folder=settings.pretrained_folder.resolve() if settings.pretrained_folder is not None else None,
             heartbeat_seconds=settings.heartbeat_seconds,
             resource_seconds=settings.resource_seconds,
@@ -79,12 +84,12 @@ class LocalLauncher:
             if self._free_slots() == 0:
                 raise DomainError(
                     "BUSY",
-                    f"All {self._slots} slots of this trainer are taken; try again when a run has ended.",
-                    metadata={"slots": str(self._slots)},
+                    f"All {self.slots} slots of this trainer are taken; try again when a run has ended.",
+                    metadata={"slots": str(self.slots)},
                     retry_seconds=BUSY_RETRY_SECONDS,
                 )
             self._tokens.keep(spec.run_id, run_token)  # first: no run is without one
-            folder = RunFolder.create(self._runs / spec.run_id, spec, self._agent_settings)
+            folder = RunFolder.create(self._runs / spec.run_id, spec, self._settings_of(self._next_slot()))
             self._start_agent(folder, recover=False)
 
     def stop(self, run_id: str, *, kill: bool) -> bool:
@@ -191,7 +196,17 @@ class LocalLauncher:
         return [folder for folder in RunFolder.all_in(self._runs) if not folder.is_ended()]
 
     def _free_slots(self) -> int:
-        return max(0, self._slots - len(self._active()))
+        return max(0, self.slots - len(self._active()))
+
+    def _next_slot(self) -> int:
+        """The first slot that no run has: what each has lies in its folder."""
+        taken = {folder.settings().slot for folder in self._active()}
+        return next(slot for slot in count() if slot not in taken)
+
+    def _settings_of(self, slot: int) -> AgentSettings:
+        """Runs of different slots have different GPUs, as long as there are enough."""
+        device = self._gpus[slot % len(self._gpus)] if self._gpus else ""
+        return self._agent_settings.model_copy(update={"slot": slot, "device": device})
 
     def _prune(self) -> None:
         ended = [folder for folder in RunFolder.all_in(self._runs) if folder.is_ended()]

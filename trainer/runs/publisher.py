@@ -46,7 +46,8 @@ logger = structlog.get_logger()
 
 
 class EventPublisher:
-    """Sends what is pending and obeys the gateway's commands. One batch is under way at a time.
+    """Sends what is pending and obeys the gateway's commands. One batch is under way at a time. ``target`` names one
+    gateway, or several between commas, of which it speaks to one at a time.
 
     ``abandoned`` is set when the gateway says that the run no longer counts, ``refusal`` when it refused an event: what
     can still be published is, but the run is asked to stop. ``locked_out`` is set when nothing can be published.
@@ -69,7 +70,8 @@ class EventPublisher:
         self.refusal: VisionMeshError | None = None
         self._hello = telemetry_pb2.RunHello(run_id=spec.run_id, job_id=spec.job_id)
         self._pending = pending
-        self._target = target
+        self._targets = target.split(",")
+        random.shuffle(self._targets)  # so that the agents of a mesh do not all go to one gateway
         self._token = token
         self._max_message_bytes = max_message_bytes
         self._heartbeat_seconds = heartbeat_seconds
@@ -94,7 +96,9 @@ class EventPublisher:
                 else:
                     self._refused_since = None
                     detail = error.details() if isinstance(error, grpc.aio.AioRpcError) else repr(error)
-                    logger.warning("gateway away", target=self._target, error=detail, retry_seconds=delay)
+                    logger.warning("gateway away", target=self._targets[0], error=detail, retry_seconds=delay)
+                    # The next time another gateway, if there is one: this one is away, shutting down or in trouble.
+                    self._targets.append(self._targets.pop(0))
             if self._greeted:
                 delay = FIRST_DELAY_SECONDS
             # Many agents lose one gateway at the same moment; they need not all come back at the same.
@@ -131,7 +135,7 @@ class EventPublisher:
         self._greeted = False
         self._answered.clear()
         # A channel of its own: one that failed waits longer and longer before it tries again.
-        async with open_mesh_channel(self._target, self._token, self._max_message_bytes) as channel:
+        async with open_mesh_channel(self._targets[0], self._token, self._max_message_bytes) as channel:
             call = TelemetryServiceStub(channel).PublishEvents()
             reading = asyncio.create_task(self._read(call))
             writing = asyncio.create_task(self._write(call))
@@ -157,7 +161,7 @@ class EventPublisher:
                 else:
                     self._pending.rewind(positions)
                     self._greeted = True
-                    logger.info("connected", target=self._target, durable=positions)
+                    logger.info("connected", target=self._targets[0], durable=positions)
                 self._answered.set()
             elif response.command == telemetry_pb2.RUN_COMMAND_STOP:
                 logger.info("asked to stop")

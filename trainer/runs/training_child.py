@@ -11,6 +11,7 @@ from typing import Self
 
 import trainer
 from trainer.runs.agent_settings import AgentSettings
+from trainer.runs.devices import VISIBLE_DEVICES
 from trainer.runs.folder import RunFolder
 from trainer.runs.processes import ProcessIdentity
 
@@ -45,7 +46,7 @@ class TrainingChild:
                 stdout=stdout,
                 stderr=stderr,
                 cwd=folder.work,
-                env=_environment(settings.threads),
+                env=_environment(settings),
                 process_group=0,
             )
         child = cls(process)
@@ -73,8 +74,8 @@ class TrainingChild:
             return  # none is left
 
 
-def _environment(threads: int) -> dict[str, str]:
-    """This process's environment without secrets, and with the modules and threads of a training."""
+def _environment(settings: AgentSettings) -> dict[str, str]:
+    """This process's environment without secrets, and with the modules, threads and GPU of a training."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -82,4 +83,6 @@ def _environment(threads: int) -> dict[str, str]:
     }
     kept["PYTHONPATH"] = os.pathsep.join(part for part in (str(CHECKOUT), kept.get("PYTHONPATH", "")) if part)
     kept["PYTHONUNBUFFERED"] = "1"
-    return kept | dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    if settings.device:
+        kept[VISIBLE_DEVICES] = settings.device
+    return kept | dict.fromkeys(_THREAD_VARIABLES, str(settings.threads))

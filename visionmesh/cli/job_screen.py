@@ -54,6 +54,11 @@ class JobScreen:
             for _ in self._view.apply(event):
                 pass
 
+    def tell(self, doing: str) -> None:
+        """Show what goes on when no event tells it."""
+        with self._lock:
+            self._view.doing = doing
+
     def __enter__(self) -> Self:
         self._live.start(refresh=True)
         return self

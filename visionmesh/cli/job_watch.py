@@ -15,6 +15,7 @@ from visionmesh.calls.jobs import ENDED
 from visionmesh.cli.failures import FAILED, OK, STOPPED
 from visionmesh.cli.job_attempts import last_end, restarts_text
 from visionmesh.cli.job_plot import PlotFile
+from visionmesh.cli.job_queue import places_told
 from visionmesh.cli.job_screen import JobScreen, picture
 from visionmesh.cli.job_series import Metrics
 from visionmesh.cli.job_view import JobView, failure_text, state_text
@@ -105,7 +106,7 @@ def _watch(
     else:
         screen = JobScreen(view, out)
         patience = _showing(screen)
-        with screen:
+        with screen, places_told(client, job, screen.tell):
             for event in _events(client, job, view, patience):
                 screen.apply(event)
     job = patiently(lambda: client.get_job(view.job_id), patience)
@@ -123,9 +124,10 @@ def _say(client: Client, job: training_pb2.TrainingJob, view: JobView, out: Cons
         out.print(f"{view.doing}\nrestarts: {restarts_text(job)}")
     if view.metrics.points:
         out.print(view.table())
-    for event in _events(client, job, view, patience):
-        for line in view.apply(event):
-            out.print(line, soft_wrap=True)
+    with places_told(client, job, out.print):
+        for event in _events(client, job, view, patience):
+            for line in view.apply(event):
+                out.print(line, soft_wrap=True)
 
 
 def _events(

@@ -12,6 +12,7 @@ from visionmesh.cli.job_attempts import attempts, last_end, restarts_text
 from visionmesh.cli.job_changes import JobArgument, delete, retention_text, update
 from visionmesh.cli.job_create import VIEW, create
 from visionmesh.cli.job_download import download
+from visionmesh.cli.job_queue import place_text
 from visionmesh.cli.job_validation import images, validation
 from visionmesh.cli.job_view import STATE, JobView, failure_text, state_text
 from visionmesh.cli.job_watch import announce, follow_to_end, watch
@@ -150,7 +151,7 @@ def list_(
                 job.id,
                 job.experiment_name or "-",
                 f"{job.framework}/{job.model_name}",
-                state_text(job.state),
+                state_text(job.state) + (f" #{job.queue_position}" if job.queue_position else ""),
                 f"{job.current_epoch}/{job.epochs}",
                 f"{job.best_metric:.4f}" if job.HasField("best_metric") else "-",
                 time_text(job.create_time),
@@ -175,6 +176,8 @@ def show(session: Session, job_id: JobArgument) -> None:
             "id": job.id,
             "name": job.experiment_name,
             "state": state_text(job.state) + failure_text(job),
+            "waits": place_text(job),
+            "priority": job.priority or "",
             "out of contact since": time_text(job.contact_lost_time),
             "model": f"{job.framework}/{job.model_name}" + (" (pretrained)" if job.pretrained else ""),
             "dataset": f"{job.dataset_id} ({job.num_classes} classes)",

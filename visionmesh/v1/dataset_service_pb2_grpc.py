@@ -125,7 +125,8 @@ class DatasetServiceServicer:
 
     def UploadFiles(self, request_iterator, context):
         """Uploads files, acknowledging each when it is stored; files acknowledged stay when the call breaks off.
-        Reasons: DATASET_NOT_FOUND, INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, FILE_MISMATCH, BAD_ARCHIVE.
+        Several streams may add to one dataset at a time, all of them at one gateway. Reasons: DATASET_NOT_FOUND,
+        INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, FILE_MISMATCH, BAD_ARCHIVE, UPLOAD_ELSEWHERE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

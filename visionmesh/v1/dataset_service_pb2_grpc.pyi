@@ -37,7 +37,8 @@ class DatasetServiceStub:
     """Makes an empty dataset to upload to. Reasons: INVALID_REQUEST, REQUEST_ID_REUSED."""
     UploadFiles: _grpc.StreamStreamMultiCallable[_dataset_pb2.UploadFilesRequest, _dataset_pb2.UploadFilesResponse]
     """Uploads files, acknowledging each when it is stored; files acknowledged stay when the call breaks off.
-    Reasons: DATASET_NOT_FOUND, INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, FILE_MISMATCH, BAD_ARCHIVE.
+    Several streams may add to one dataset at a time, all of them at one gateway. Reasons: DATASET_NOT_FOUND,
+    INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, FILE_MISMATCH, BAD_ARCHIVE, UPLOAD_ELSEWHERE.
     """
     FinalizeDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.FinalizeDatasetRequest, _dataset_pb2.FinalizeDatasetResponse]
     """Ends the upload; returns at once while the analysis goes on. Reasons: DATASET_NOT_FOUND,
@@ -87,7 +88,8 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     """Makes an empty dataset to upload to. Reasons: INVALID_REQUEST, REQUEST_ID_REUSED."""
     UploadFiles: _aio.StreamStreamMultiCallable[_dataset_pb2.UploadFilesRequest, _dataset_pb2.UploadFilesResponse]  # type: ignore[assignment]
     """Uploads files, acknowledging each when it is stored; files acknowledged stay when the call breaks off.
-    Reasons: DATASET_NOT_FOUND, INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, FILE_MISMATCH, BAD_ARCHIVE.
+    Several streams may add to one dataset at a time, all of them at one gateway. Reasons: DATASET_NOT_FOUND,
+    INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, FILE_MISMATCH, BAD_ARCHIVE, UPLOAD_ELSEWHERE.
     """
     FinalizeDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.FinalizeDatasetRequest, _dataset_pb2.FinalizeDatasetResponse]  # type: ignore[assignment]
     """Ends the upload; returns at once while the analysis goes on. Reasons: DATASET_NOT_FOUND,
@@ -146,7 +148,8 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dataset_pb2.UploadFilesResponse], _abc.AsyncIterator[_dataset_pb2.UploadFilesResponse]]:
         """Uploads files, acknowledging each when it is stored; files acknowledged stay when the call breaks off.
-        Reasons: DATASET_NOT_FOUND, INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, FILE_MISMATCH, BAD_ARCHIVE.
+        Several streams may add to one dataset at a time, all of them at one gateway. Reasons: DATASET_NOT_FOUND,
+        INVALID_STATE_TRANSITION, INVALID_REQUEST, FILE_EXISTS, FILE_MISMATCH, BAD_ARCHIVE, UPLOAD_ELSEWHERE.
         """
 
     @_abc_1.abstractmethod

@@ -73,3 +73,46 @@ async def test_the_answers_asked_for_least_recently_go_first() -> None:
     assert await kept.get("a", "anna", read) == b"a"
     assert await kept.get("b", "anna", read) == b"again"
     assert left == []
+
+
+async def test_nothing_is_kept_while_changes_of_others_cannot_be_heard() -> None:
+    kept = KeptReads[bytes]()
+    read, left = reader(b"kept", b"first", b"second", b"third", b"fourth")
+    await kept.get("job", "anna", read)
+
+    kept.suspend()
+    assert [await kept.get("job", "anna", read) for _ in range(2)] == [b"first", b"second"]
+    kept.resume()
+    assert [await kept.get("job", "anna", read) for _ in range(2)] == [b"third"] * 2
+    assert left == [b"fourth"]
+
+
+async def test_what_was_read_before_changes_could_be_heard_is_not_kept_after_it() -> None:
+    kept = KeptReads[bytes]()
+    may_finish = asyncio.Event()
+
+    async def slow() -> bytes:
+        await may_finish.wait()
+        return b"before"
+
+    kept.suspend()
+    slowly = asyncio.create_task(kept.get("job", "anna", slow))
+    await asyncio.sleep(0)
+    kept.resume()
+    may_finish.set()
+
+    assert await slowly == b"before"
+    read, _ = reader(b"after")
+    assert await kept.get("job", "anna", read) == b"after"
+
+
+async def test_a_read_may_say_that_it_is_not_to_be_kept() -> None:
+    kept = KeptReads[bytes]()
+    read, _ = reader(b"first", b"second")
+
+    async def once() -> bytes:
+        kept.forget("job")
+        return await read()
+
+    assert await kept.get("job", "anna", once) == b"first"
+    assert await kept.get("job", "anna", read) == b"second"

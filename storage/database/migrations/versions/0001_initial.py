@@ -239,6 +239,7 @@ def upgrade() -> None:
         sa.Column("warm_start", sa.Boolean(), nullable=False),
         sa.Column("source_run_id", sa.String(length=40), nullable=False),
         sa.Column("first_epoch", sa.BigInteger(), nullable=False),
+        sa.Column("started", sa.Boolean(), nullable=False),
         sa.Column("end_kind", sa.String(length=40), nullable=False),
         sa.Column("outcome", sa.String(length=20), nullable=False),
         sa.Column("failure", sa.Text(), nullable=True),
