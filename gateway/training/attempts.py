@@ -137,7 +137,8 @@ def withdraw_attempt(transaction: JobTransaction, run_id: str, failure: common_p
 
 
 def repeat_attempt(transaction: JobTransaction) -> tuple[run_pb2.RunSpec, str] | None:
-    """The spec of the current run of a job that is PREPARING, or told to stop by then, and the trainer that it was given to, for another try to start it.
+    """The spec of the current run of a job that is PREPARING, or was told to stop by then, and the trainer that it was
+    given to, for another try to start it.
 
     None when there is none to start; a run whose checkpoint was deleted ends.
     """

@@ -17,7 +17,7 @@ from tests.gateway.conftest import Account
 from tests.gateway.job_agent import Connection, Positions, Script
 from tests.gateway.job_client import JobClient
 from tests.gateway.job_gateway import GatewayTimes, JobGateway
-from tests.gateway.stand_in import StandInTrainer, model
+from tests.gateway.stand_in import StandInTrainer, model, token_of
 from tests.gateway.waiting import until
 from visionmesh.mesh.v1 import run_pb2
 
@@ -63,8 +63,7 @@ class Mesh:
 
     def token_of(self, run: run_pb2.RunSpec) -> str:
         """The token that came with the last start of a run."""
-        given = [tokens[run.run_id] for tokens in (at.tokens for at in self._trainers) if run.run_id in tokens]
-        return given[-1][-1] if given else "the-token-of-no-run"
+        return token_of(self._trainers, run)
 
     async def agent(self, run: run_pb2.RunSpec) -> Connection:
         """A stream whose hello was answered."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import count
 
 from google.protobuf import struct_pb2
@@ -266,3 +266,9 @@ def unreadable_image() -> DomainError:
         "The bytes are not an image.",
         violations=[Violation("image_bytes", "is not an image that can be read")],
     )
+
+
+def token_of(trainers: Iterable[StandInTrainer], run: run_pb2.RunSpec) -> str:
+    """The token that came with the last start of a run, whichever of the trainers has it."""
+    given = [trainer.tokens[run.run_id] for trainer in trainers if run.run_id in trainer.tokens]
+    return given[-1][-1] if given else "the-token-of-no-run"

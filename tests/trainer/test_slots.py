@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from rpc.errors import DomainError
+from tests.trainer.fake_gateway import RUN_TOKEN
 from tests.trainer.run_place import RunPlace
 from trainer.runs.devices import VISIBLE_DEVICES, visible_gpus
 from trainer.runs.folder import RunFolder
@@ -70,17 +71,17 @@ async def test_each_run_has_a_gpu_of_its_own_also_after_the_server_was_started_a
     launcher = place.new_launcher(slots=None)
     assert (launcher.slots, launcher.free_slots()) == (2, 2)
     for run_id in ("one", "two"):
-        launcher.start(place.spec(run_id, epochs=1000, step_seconds=0.02))
+        launcher.start(place.spec(run_id, epochs=1000, step_seconds=0.02), RUN_TOKEN)
     one, two = place.folder("one"), place.folder("two")
     assert [await _device_of(place, folder) for folder in (one, two)] == [*GPUS]
     assert [folder.settings().slot for folder in (one, two)] == [0, 1]
     with pytest.raises(DomainError, match="All 2 slots"):
-        launcher.start(place.spec("three"))
+        launcher.start(place.spec("three"), RUN_TOKEN)
 
     launcher.stop("one", kill=True)
     again = place.new_launcher(slots=None)
     assert again.free_slots() == 1
-    again.start(place.spec("three", epochs=1000, step_seconds=0.02))
+    again.start(place.spec("three", epochs=1000, step_seconds=0.02), RUN_TOKEN)
     three = place.folder("three")
     # The slot that is free now, not that of the run that went on.
     assert (three.settings().slot, await _device_of(place, three)) == (0, GPUS[0])
@@ -94,7 +95,7 @@ async def test_without_a_gpu_there_is_one_slot_and_nothing_is_hidden(
     monkeypatch.setenv(VISIBLE_DEVICES, "")
     launcher = place.new_launcher(slots=None)
     assert launcher.slots == 1
-    launcher.start(place.spec("one", epochs=1000, step_seconds=0.02))
+    launcher.start(place.spec("one", epochs=1000, step_seconds=0.02), RUN_TOKEN)
     assert (place.folder("one").settings().device, await _device_of(place, place.folder("one"))) == ("", "")
 
 

@@ -114,7 +114,7 @@ class EventPublisher:
 
     def _take_refusal(self, refused: VisionMeshError) -> None:
         """What another try may not help. A refused event is believed at once, anything else when it goes on."""
-        logger.error("the gateway refused", target=self._target, reason=refused.reason, message=refused.message)
+        logger.error("the gateway refused", target=self._targets[0], reason=refused.reason, message=refused.message)
         if refused.reason == EVENT_REFUSED:
             source = SOURCES.get(refused.metadata.get("source", ""), 0)
             sequence = int(refused.metadata.get("source_sequence", 0))

@@ -16,7 +16,7 @@ from rpc.interceptors import Context
 from tests.gateway.conftest import Account
 from tests.gateway.job_agent import Connection
 from tests.gateway.job_client import JobClient
-from tests.gateway.stand_in import MESH_TOKEN, StandInTrainer, model
+from tests.gateway.stand_in import MESH_TOKEN, StandInTrainer, model, token_of
 from tests.gateway.waiting import until
 from tests.tooling.imports import ROOT
 from visionmesh.mesh.v1 import run_pb2, trainer_pb2
@@ -126,6 +126,7 @@ class Pair:
         }
         self.a = Gateway("a", folder, environment)
         self.b = Gateway("b", folder, environment)
+        self._trainers = trainers
         self._account = account
         self._dataset_id = dataset_id
         self._clients: list[JobClient] = []
@@ -144,7 +145,7 @@ class Pair:
 
     async def agent(self, gateway: Gateway, run: run_pb2.RunSpec) -> Connection:
         """A stream of a run's agent to one of them, whose hello was answered."""
-        connection = Connection(gateway.mesh_address, run)
+        connection = Connection(gateway.mesh_address, run, token_of(self._trainers, run))
         self._connections.append(connection)
         await connection.hello()
         return connection

@@ -15,7 +15,7 @@ from tests.gateway.conftest import Account
 from tests.gateway.job_agent import ABANDON, STOP, Connection, Script
 from tests.gateway.job_client import JobClient, events_of, log_of, take
 from tests.gateway.job_gateway import GatewayTimes, JobGateway
-from tests.gateway.stand_in import StandInTrainer, model
+from tests.gateway.stand_in import StandInTrainer, model, token_of
 from tests.gateway.waiting import until
 from visionmesh.v1 import event_pb2
 
@@ -56,7 +56,7 @@ class Gateways:
         await starter.start(job.id)
         await until(lambda: any(run.job_id == job.id for run in self._trainer.runs.values()), 20)
         [run] = [run for run in self._trainer.runs.values() if run.job_id == job.id]
-        agent = Connection(gateway.mesh_address, run)
+        agent = Connection(gateway.mesh_address, run, token_of([self._trainer], run))
         self._agents.append(agent)
         script = Script(run)
         await agent.hello()
