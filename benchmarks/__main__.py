@@ -21,6 +21,7 @@ NAMES = (
     "analysis",
     "fetch",
     "prediction",
+    "fast_start",
     "training_throughput",
 )
 

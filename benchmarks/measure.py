@@ -80,10 +80,10 @@ class Report:
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
-def ratio(name: str, over: Series, under: Series, target: float = 0.0) -> Series:
+def ratio(name: str, over: Series, under: Series, target: float = 0.0, *, at_most: bool = False) -> Series:
     """``over`` / ``under``, run by run: both numbers of a run were taken one after the other."""
     pairs = zip(over.values, under.values, strict=True)
-    return Series(name, "", [a / b for a, b in pairs], target)
+    return Series(name, "", [a / b for a, b in pairs], target, at_most=at_most)
 
 
 def difference(name: str, of: Series, less: Series, at_most: float = 0.0) -> Series:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.measure import stage
 from benchmarks.worker import HOME
-from visionmesh.cli.processes import EmbeddedMesh
+from visionmesh.cli.processes import TRAINERS, EmbeddedMesh
 from visionmesh.client import Client
 from visionmesh.v1 import dataset_pb2
 
 
 @contextmanager
-def mesh_with(folder: Path, variables: Mapping[str, str]) -> Iterator[Client]:
+def mesh_with(folder: Path, variables: Mapping[str, str], trainers: Sequence[str] = TRAINERS) -> Iterator[Client]:
     """A client of gateway and trainers that were started with these environment variables, on SQLite and a folder."""
-    mesh = EmbeddedMesh(folder, 0, HOME, environment=variables)
+    mesh = EmbeddedMesh(folder, 0, HOME, environment=variables, trainers=trainers)
     with stage("starting a mesh"):
         mesh.start()
     try:

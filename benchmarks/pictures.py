@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from examples.digit_scenes import CANVAS, make_scenes
+
 
 def write_digits(folder: Path, side: int, most: int = 1797) -> tuple[int, int]:
     """scikit-learn's handwritten digits as ``train/<digit>/…png`` and ``val/…``, every fifth one in val; gives how
@@ -24,6 +26,27 @@ def write_digits(folder: Path, side: int, most: int = 1797) -> tuple[int, int]:
         image.resize((side, side), Image.Resampling.BICUBIC).convert("RGB").save(path)
         counts[split] += 1
     return counts["train"], counts["val"]
+
+
+def write_digit_scenes(folder: Path, train: int, val: int) -> Path:
+    """Scattered digits with boxes as ultralytics reads them: ``images/<split>``, ``labels/<split>``, and the
+    ``data.yaml`` that is given back."""
+    groups = make_scenes((train, val), np.random.default_rng(0))
+    for split, scenes in zip(("train", "val"), groups, strict=True):
+        for kind in ("images", "labels"):
+            (folder / kind / split).mkdir(parents=True)
+        for number, scene in enumerate(scenes):
+            scene.image.save(folder / "images" / split / f"{number:04}.png")
+            lines = [
+                f"{label} {(left + right) / 2 / CANVAS} {(top + bottom) / 2 / CANVAS} "
+                f"{(right - left) / CANVAS} {(bottom - top) / CANVAS}\n"
+                for label, (left, top, right, bottom) in scene.digits
+            ]
+            (folder / "labels" / split / f"{number:04}.txt").write_text("".join(lines), encoding="utf-8")
+    description = folder / "data.yaml"
+    names = "".join(f"  {label}: '{label}'\n" for label in range(10))
+    description.write_text(f"path: {folder}\ntrain: images/train\nval: images/val\nnames:\n{names}", encoding="utf-8")
+    return description
 
 
 def photograph(seed: int, width: int = 640, height: int = 480) -> bytes:

@@ -1,4 +1,4 @@
-"""The run agent: ``python -m trainer.runs.agent RUN_FOLDER [--lock-fd N] [--recover]``.
+"""The run agent: ``python -m trainer.runs.agent RUN_FOLDER [--lock-fd N] [--warm-fd N] [--recover]``.
 
 One small process per run, without torch. It prepares the data, starts the training process, publishes what that tells,
 uploads its checkpoints, and says how the run ended, which is the run's last event. Started for a folder whose agent
@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import os
 import signal
+import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,7 +32,7 @@ from trainer.runs.preparation import PreparationFailed, StopDuringPreparation, p
 from trainer.runs.processes import ProcessIdentity
 from trainer.runs.publisher import EventPublisher
 from trainer.runs.store_access import StoreAccess
-from trainer.runs.training_child import TrainingChild
+from trainer.runs.training_start import Training, start_training
 from trainer.runs.uploads import CheckpointLost, CheckpointUploads
 from visionmesh.mesh.v1 import run_pb2
 
@@ -41,9 +42,14 @@ logger = structlog.get_logger()
 
 
 class RunAgent:
-    """Carries one run from its folder to its end. ``recover`` says that an earlier agent of it died."""
+    """Carries one run from its folder to its end.
 
-    def __init__(self, folder: RunFolder, token: str, *, recover: bool) -> None:
+    ``recover`` says that an earlier agent of it died; ``warm_parent`` is a connection to one, where there is one.
+    """
+
+    def __init__(
+        self, folder: RunFolder, token: str, *, recover: bool, warm_parent: socket.socket | None = None
+    ) -> None:
         self._folder = folder
         self._recover = recover
         self._spec = folder.spec()
@@ -52,7 +58,8 @@ class RunAgent:
         self._logs = LogTail(folder)
         self._store = StoreAccess(self._settings.object_store, self._events)
         self._uploads = CheckpointUploads(folder, self._spec, self._store, self._events)
-        self._child: TrainingChild | None = None
+        self._warm_parent = warm_parent
+        self._child: Training | None = None
         self._publisher = EventPublisher(
             self._spec,
             PendingEvents(folder),
@@ -132,7 +139,7 @@ class RunAgent:
             if stopping.done():
                 return endings.stopped()
             preparing.result()
-            self._child = await TrainingChild.start(self._folder, self._settings)
+            self._child = await start_training(self._folder, self._settings, self._warm_parent)
             return await self._wait(self._child, stopping, uploading)
         except StopDuringPreparation:
             return endings.stopped()
@@ -145,7 +152,7 @@ class RunAgent:
             await self._let_go(in_use)
 
     async def _wait(
-        self, child: TrainingChild, stopping: asyncio.Task[None], uploading: asyncio.Task[None]
+        self, child: Training, stopping: asyncio.Task[None], uploading: asyncio.Task[None]
     ) -> run_pb2.RunEnd:
         waiting = asyncio.create_task(child.wait())
         overdue = False
@@ -161,7 +168,8 @@ class RunAgent:
                 logger.warning("killing the training", overdue_stop=overdue)
                 child.kill()
         returncode = await waiting
-        self._folder.record_exit(returncode)
+        if returncode is not None:
+            self._folder.record_exit(returncode)
         logger.info("training process ended", returncode=returncode)
         return endings.stopped() if overdue else endings.process_gone(returncode)
 
@@ -192,6 +200,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m trainer.runs.agent")
     parser.add_argument("run_folder", type=Path)
     parser.add_argument("--lock-fd", type=int, help="descriptor of the run's lock, taken by the one who starts this")
+    parser.add_argument("--warm-fd", type=int, help="descriptor of a connection to the warm parent")
     parser.add_argument("--recover", action="store_true", help="end a run whose agent died")
     options = parser.parse_args(arguments)
     folder = RunFolder(options.run_folder.resolve())
@@ -208,8 +217,12 @@ def main(arguments: list[str]) -> int:
     recover = options.recover or folder.agent_process() is not None
     folder.record_agent(ProcessIdentity.of(os.getpid()))
     token = os.environ.pop(MESH_TOKEN_VARIABLE)
+    warm_parent = None
+    if options.warm_fd is not None:
+        warm_parent = socket.socket(fileno=options.warm_fd)
+        warm_parent.set_inheritable(False)
     logger.info("agent started", recover=recover)
-    asyncio.run(RunAgent(folder, token, recover=recover).run())
+    asyncio.run(RunAgent(folder, token, recover=recover, warm_parent=warm_parent).run())
     return 0
 
 

@@ -20,8 +20,14 @@ def failed(reason: str, message: str, **metadata: str) -> run_pb2.RunEnd:
     return run_pb2.RunEnd(outcome=event_pb2.ATTEMPT_OUTCOME_FAILED, failure=failure)
 
 
-def process_gone(returncode: int) -> run_pb2.RunEnd:
-    """The training process ended without a word; ``returncode`` is negative for a signal."""
+def process_gone(returncode: int | None) -> run_pb2.RunEnd:
+    """The training process ended without a word; ``returncode`` is negative for a signal, None where unknown."""
+    if returncode is None:
+        return failed(
+            KILLED,
+            "The training process is gone, and so is the one that could have said how it ended. "
+            "Often this means that the machine ran out of memory: a smaller batch size or image size needs less.",
+        )
     name = signal_name(returncode)
     if name is None:
         return failed(

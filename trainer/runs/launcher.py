@@ -18,7 +18,8 @@ from storage.objects.open import absolute
 from trainer.runs.agent_settings import MESH_TOKEN_VARIABLE, AgentSettings
 from trainer.runs.folder import RunFolder
 from trainer.runs.lock import AgentLock
-from trainer.runs.training_child import CHECKOUT
+from trainer.runs.training_environment import CHECKOUT
+from trainer.runs.warm.keeper import WarmParentKeeper
 from trainer.settings import TrainerSettings
 from visionmesh.mesh.v1 import run_pb2, trainer_pb2
 
@@ -59,9 +60,19 @@ class LocalLauncher:
             log_level=settings.log_level,
             log_json=settings.log_json,
         )
+        self._warm_parent: WarmParentKeeper | None = None
+        if settings.warm_parent and settings.slots and sys.platform == "linux":
+            log_file = settings.data_folder.resolve() / "warm-parent.log"
+            self._warm_parent = WarmParentKeeper(adapter_path, self._agent_settings.threads, log_file)
         self._lock = threading.Lock()
         self._children: list[subprocess.Popen[bytes]] = []
         self._recoveries: dict[str, _Recoveries] = {}
+
+    def warm_up(self) -> None:
+        """Make ready to start trainings quickly. Without it, the first run does."""
+        if self._warm_parent is not None:
+            with self._lock:
+                self._warm_parent.start()
 
     def start(self, spec: run_pb2.RunSpec) -> None:
         """Start a run; one that was started before is left as it is. Raises BUSY when every slot is taken."""
@@ -124,6 +135,12 @@ class LocalLauncher:
                     self._kill(folder)
             self._reap()
 
+    def close(self) -> None:
+        """Start nothing more. What was started goes on."""
+        if self._warm_parent is not None:
+            with self._lock:
+                self._warm_parent.close()
+
     def _look_after(self) -> None:
         self._reap()
         for folder in self._active():
@@ -143,20 +160,28 @@ class LocalLauncher:
         if lock is None:
             return  # one was started by somebody else
         command = [sys.executable, "-m", "trainer.runs.agent", str(folder.path), "--lock-fd", str(lock.descriptor)]
+        command += ["--recover"] * recover
+        inherited = [lock.descriptor]
+        warm = None if recover or self._warm_parent is None else self._warm_parent.introduce()
+        if warm is not None:
+            command += ["--warm-fd", str(warm.fileno())]
+            inherited.append(warm.fileno())
         try:
             with folder.agent_log.open("ab") as log:
                 child = subprocess.Popen(
-                    command + ["--recover"] * recover,
+                    command,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     cwd=CHECKOUT,
                     env=os.environ | {MESH_TOKEN_VARIABLE: self._token},
-                    pass_fds=(lock.descriptor,),
+                    pass_fds=inherited,
                     start_new_session=True,
                 )
         finally:
             lock.close()
+            if warm is not None:
+                warm.close()
         self._children.append(child)
 
     def _kill(self, folder: RunFolder) -> None:
