@@ -39,6 +39,7 @@ class RunPlace:
     ) -> None:
         self.root = root
         self.gateway = gateway
+        (root / "data").mkdir()
         self.store = LocalObjectStore(root / "store")
         self.manifest_digest = self._put_dataset(images or _fake_images(), class_names)
         self._adapter = adapter

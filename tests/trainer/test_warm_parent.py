@@ -18,17 +18,23 @@ from tests.trainer.run_place import RunPlace
 from trainer.runs.folder import RunFolder
 from trainer.runs.launcher import LocalLauncher
 from trainer.runs.training_environment import training_environment
-from trainer.runs.warm import keeper
-from trainer.runs.warm.keeper import WarmParentKeeper
+from trainer.runs.warm import parents
 from trainer.runs.warm.messages import MAX_MESSAGE_BYTES, TrainingRequest
+from trainer.runs.warm.parents import WarmParents
 from visionmesh.v1 import event_pb2
 
 COMPLETED, FAILED = event_pb2.ATTEMPT_OUTCOME_COMPLETED, event_pb2.ATTEMPT_OUTCOME_FAILED
 
 
+def _parents(launcher: LocalLauncher) -> WarmParents:
+    assert launcher._fast_start is not None
+    return launcher._fast_start._parents
+
+
 def _parent_of(launcher: LocalLauncher) -> psutil.Process:
-    assert launcher._warm_parent is not None and launcher._warm_parent._process is not None
-    return psutil.Process(launcher._warm_parent._process.pid)
+    process = _parents(launcher)._process
+    assert process is not None
+    return psutil.Process(process.pid)
 
 
 def _how_started(folder: RunFolder) -> str:
@@ -105,8 +111,7 @@ async def test_a_training_survives_its_parent_and_the_next_one_gets_another(plac
     assert [item.epoch for item in place.gateway.payloads("orphan", "metric")] == list(range(1, 41))
     assert folder.exit_code() is None  # nobody was there to wait for it
 
-    assert place.launcher._warm_parent is not None
-    place.launcher._warm_parent._due_seconds = 0.0
+    _parents(place.launcher)._due_seconds = 0.0
     place.start("with", epochs=1)
     assert (await place.ended("with")).outcome == COMPLETED
     assert _how_started(place.folder("with")) == "warm parent" and _parent_of(place.launcher) != first
@@ -140,7 +145,6 @@ async def test_without_its_server_a_parent_stays_for_its_runs_and_no_longer(plac
 @pytest.mark.parametrize("adapter", ["CountingAdapter", "TakesLong"])
 async def test_without_its_server_and_runs_a_parent_ends(place: RunPlace, adapter: str) -> None:
     launcher = place.new_launcher(adapter=f"{preloading_adapters.HERE}:{adapter}")
-    (place.root / "data").mkdir(exist_ok=True)
     launcher.warm_up()
     parent = _parent_of(launcher)
     await asyncio.sleep(1.0)  # it may be anywhere on its way
@@ -177,13 +181,11 @@ async def test_by_a_setting_there_is_none(place: RunPlace) -> None:
     folder = place.start("run", epochs=1)
     assert (await place.ended("run")).outcome == COMPLETED
     assert _how_started(folder) == "fresh interpreter" and not (place.root / "data" / "warm-parent.log").exists()
-    assert place.new_launcher(slots=0)._warm_parent is None
+    assert place.new_launcher(slots=0)._fast_start is None
 
 
 async def test_an_agent_that_dies_while_it_asks_leaves_nothing_that_trains(place: RunPlace, tmp_path: Path) -> None:
-    place.launcher.warm_up()
-    assert place.launcher._warm_parent is not None
-    agent = place.launcher._warm_parent.introduce()
+    agent = _parents(place.launcher).introduce()
     assert agent is not None
     folder = RunFolder.create(tmp_path / "run", place.spec("run"), place.launcher._agent_settings)
     assert await _said(agent) == {"ready": True}
@@ -202,13 +204,50 @@ async def test_an_agent_that_dies_while_it_asks_leaves_nothing_that_trains(place
     agent.close()
 
 
+async def test_a_spare_agent_becomes_that_of_a_run_and_the_next_one_is_made_later(
+    place: RunPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.launcher.warm_up()
+    assert place.launcher._fast_start is not None
+    spares = place.launcher._fast_start._spares
+    assert spares._process is not None
+    spare = psutil.Process(spares._process.pid)
+    folder = place.start("run", epochs=40, step_seconds=0.02)
+    await _in_epoch(place, "run")
+    agent = folder.agent_process()
+    assert agent is not None and agent.pid == spare.pid and os.getsid(agent.pid) == agent.pid
+    words = [word for word in spare.cmdline() if word]
+    assert words[1:4] == ["-m", "trainer.runs.agent", str(folder.path)]
+    assert not [entry.path for entry in spare.memory_maps() if "torch" in entry.path]
+    assert place.launcher.free_slots() == 1 and spares._process is None
+    monkeypatch.setattr(spares, "_due_seconds", 0.0)
+    place.launcher.free_slots()
+    next_one = psutil.Process(spares._process.pid) if spares._process is not None else None
+    assert next_one is not None and next_one != spare
+    # One that was killed is not waited for.
+    next_one.kill()
+    place.start("other", epochs=1)
+    assert (await place.ended("other")).outcome == COMPLETED
+    assert (await place.ended("run")).outcome == COMPLETED
+    other = place.folder("other").agent_process()
+    assert other is not None and other.pid not in (spare.pid, next_one.pid)
+
+
+async def test_a_spare_agent_ends_with_its_server(place: RunPlace) -> None:
+    place.launcher.warm_up()
+    assert place.launcher._fast_start is not None and place.launcher._fast_start._spares._process is not None
+    spare = psutil.Process(place.launcher._fast_start._spares._process.pid)
+    place.launcher.close()
+    await place.gateway.until(lambda: not _lives(spare))
+
+
 def test_a_parent_that_cannot_be_started_or_reached_is_done_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = WarmParentKeeper("nowhere:Nothing", 1, tmp_path / "no folder" / "log")
+    kept = WarmParents("nowhere:Nothing", 1, tmp_path / "no folder" / "log")
     assert kept.introduce() is None
-    monkeypatch.setattr(keeper, "RESTART_SECONDS", 0.0)
-    kept = WarmParentKeeper("nowhere:Nothing", 1, tmp_path / "log")
+    monkeypatch.setattr(parents, "RESTART_SECONDS", 0.0)
+    kept = WarmParents("nowhere:Nothing", 1, tmp_path / "log")
     kept.start()
     assert kept._process is not None and kept._process.wait(30) == 1
     first = kept._process.pid

@@ -19,7 +19,7 @@ from trainer.runs.agent_settings import MESH_TOKEN_VARIABLE, AgentSettings
 from trainer.runs.folder import RunFolder
 from trainer.runs.lock import AgentLock
 from trainer.runs.training_environment import CHECKOUT
-from trainer.runs.warm.keeper import WarmParentKeeper
+from trainer.runs.warm.fast_start import FastStart
 from trainer.settings import TrainerSettings
 from visionmesh.mesh.v1 import run_pb2, trainer_pb2
 
@@ -60,19 +60,18 @@ class LocalLauncher:
             log_level=settings.log_level,
             log_json=settings.log_json,
         )
-        self._warm_parent: WarmParentKeeper | None = None
+        self._fast_start: FastStart | None = None
         if settings.warm_parent and settings.slots and sys.platform == "linux":
-            log_file = settings.data_folder.resolve() / "warm-parent.log"
-            self._warm_parent = WarmParentKeeper(adapter_path, self._agent_settings.threads, log_file)
+            self._fast_start = FastStart(adapter_path, self._agent_settings.threads, settings.data_folder.resolve())
         self._lock = threading.Lock()
         self._children: list[subprocess.Popen[bytes]] = []
         self._recoveries: dict[str, _Recoveries] = {}
 
     def warm_up(self) -> None:
-        """Make ready to start trainings quickly. Without it, the first run does."""
-        if self._warm_parent is not None:
+        """Make ready to start runs quickly; without it, the first run does what it can."""
+        if self._fast_start is not None:
             with self._lock:
-                self._warm_parent.start()
+                self._fast_start.warm_up()
 
     def start(self, spec: run_pb2.RunSpec) -> None:
         """Start a run; one that was started before is left as it is. Raises BUSY when every slot is taken."""
@@ -137,15 +136,17 @@ class LocalLauncher:
 
     def close(self) -> None:
         """Start nothing more. What was started goes on."""
-        if self._warm_parent is not None:
+        if self._fast_start is not None:
             with self._lock:
-                self._warm_parent.close()
+                self._fast_start.close()
 
     def _look_after(self) -> None:
         self._reap()
         for folder in self._active():
             if not AgentLock.is_held(folder.agent_lock) and not folder.is_ended():
                 self._recover(folder)
+        if self._fast_start is not None:
+            self._fast_start.look_after()
         self._prune()
 
     def _recover(self, folder: RunFolder) -> None:
@@ -159,25 +160,27 @@ class LocalLauncher:
         lock = AgentLock.try_acquire(folder.agent_lock)
         if lock is None:
             return  # one was started by somebody else
-        command = [sys.executable, "-m", "trainer.runs.agent", str(folder.path), "--lock-fd", str(lock.descriptor)]
-        command += ["--recover"] * recover
-        inherited = [lock.descriptor]
-        warm = None if recover or self._warm_parent is None else self._warm_parent.introduce()
+        command = [str(folder.path), *["--recover"] * recover]
+        handed = {"--lock-fd": lock.descriptor}
+        environment = {MESH_TOKEN_VARIABLE: self._token}
+        warm = None if recover or self._fast_start is None else self._fast_start.introduce()
         if warm is not None:
-            command += ["--warm-fd", str(warm.fileno())]
-            inherited.append(warm.fileno())
+            handed["--warm-fd"] = warm.fileno()
         try:
             with folder.agent_log.open("ab") as log:
-                child = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd=CHECKOUT,
-                    env=os.environ | {MESH_TOKEN_VARIABLE: self._token},
-                    pass_fds=inherited,
-                    start_new_session=True,
-                )
+                child = self._fast_start and self._fast_start.assign(command, handed, environment, log.fileno())
+                if child is None:
+                    files = [text for option, file in handed.items() for text in (option, str(file))]
+                    child = subprocess.Popen(
+                        [sys.executable, "-m", "trainer.runs.agent", *command, *files],
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        cwd=CHECKOUT,
+                        env=os.environ | environment,
+                        pass_fds=[*handed.values()],
+                        start_new_session=True,
+                    )
         finally:
             lock.close()
             if warm is not None:

@@ -1,4 +1,4 @@
-"""The trainer server's side of the warm parent: keeps one alive, and introduces run agents to it."""
+"""The trainer server's side of warm parents: keeps one alive, and introduces run agents to it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ENVIRONMENT = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 logger = structlog.get_logger()
 
 
-class WarmParentKeeper:
+class WarmParents:
     """Starts the warm parent of an adapter when it is first needed, and again when it has ended.
 
     ``threads`` are those of each training. The parent ends by itself once this object or its process is gone and
