@@ -18,7 +18,8 @@ def train(settings: dict[str, Any]) -> None:
     def tell(trainer: Any) -> None:
         if not trainer.optimizer.state:
             return  # gradients of several batches make a step
-        print(json.dumps({"time": time.time()}), flush=True)
+        # Behind the end of the line that its progress bar has begun.
+        print("\n" + json.dumps({"time": time.time()}), flush=True)
         os._exit(0)
 
     model = YOLO(f"{settings['model']}.yaml")

@@ -89,7 +89,7 @@ async def test_what_importing_left_in_the_environment_is_there_and_what_was_the_
 ) -> None:
     place.launcher = place.new_launcher(adapter=f"{preloading_adapters.HERE}:LeavesVariables")
     monkeypatch.setenv("PARENT", "its own variable")
-    place.launcher.warm_up()
+    _parents(place.launcher).start()
     monkeypatch.delenv("PARENT")
     folder = place.start("run", epochs=1)
     assert (await place.ended("run")).outcome == COMPLETED and _how_started(folder) == "warm parent"

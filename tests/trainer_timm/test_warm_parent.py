@@ -19,7 +19,7 @@ ADAPTER = "trainer_timm.adapter:TimmAdapter"
 def _spec(place: RunPlace, run_id: str) -> run_pb2.RunSpec:
     spec = place.spec(run_id, epochs=3)
     spec.model_name, spec.image_size, spec.batch_size, spec.learning_rate, spec.seed = "test_resnet", SIZE, 8, 1e-3, 7
-    spec.config.clear()
+    spec.ClearField("config")
     spec.config.update({**DEFAULTS, **EVERYTHING})
     return spec
 

@@ -168,7 +168,9 @@ class LocalLauncher:
             handed["--warm-fd"] = warm.fileno()
         try:
             with folder.agent_log.open("ab") as log:
-                child = self._fast_start and self._fast_start.assign(command, handed, environment, log.fileno())
+                child = None
+                if self._fast_start is not None:
+                    child = self._fast_start.assign(command, handed, environment, log.fileno())
                 if child is None:
                     files = [text for option, file in handed.items() for text in (option, str(file))]
                     child = subprocess.Popen(
