@@ -23,6 +23,7 @@ NAMES = (
     "prediction",
     "yolo_prediction",
     "memory",
+    "fast_start",
     "training_throughput",
     "yolo_training",
 )

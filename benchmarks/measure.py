@@ -83,7 +83,7 @@ class Report:
 def ratio(name: str, over: Series, under: Series, target: float = 0.0, *, at_most: bool = False) -> Series:
     """``over`` / ``under``, run by run: both numbers of a run were taken one after the other."""
     pairs = zip(over.values, under.values, strict=True)
-    return Series(name, "", [a / b for a, b in pairs], target, at_most)
+    return Series(name, "", [a / b for a, b in pairs], target, at_most=at_most)
 
 
 def difference(name: str, of: Series, less: Series, at_most: float = 0.0) -> Series:

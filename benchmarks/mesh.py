@@ -8,22 +8,24 @@ from pathlib import Path
 
 from benchmarks.measure import stage
 from benchmarks.worker import HOME
-from visionmesh.cli.processes import EmbeddedMesh
+from visionmesh.cli.processes import TRAINERS, EmbeddedMesh
 from visionmesh.client import Client
 from visionmesh.v1 import dataset_pb2, event_pb2, job_state_pb2, training_pb2
 
 
 @contextmanager
-def mesh_with(folder: Path, variables: Mapping[str, str]) -> Iterator[Client]:
+def mesh_with(folder: Path, variables: Mapping[str, str], trainers: Sequence[str] = TRAINERS) -> Iterator[Client]:
     """A client of gateway and trainers that were started with these environment variables, on SQLite and a folder."""
-    with running_mesh(folder, variables) as (_, client):
+    with running_mesh(folder, variables, trainers) as (_, client):
         yield client
 
 
 @contextmanager
-def running_mesh(folder: Path, variables: Mapping[str, str]) -> Iterator[tuple[EmbeddedMesh, Client]]:
+def running_mesh(
+    folder: Path, variables: Mapping[str, str], trainers: Sequence[str] = TRAINERS
+) -> Iterator[tuple[EmbeddedMesh, Client]]:
     """The same, with what tells of its processes."""
-    mesh = EmbeddedMesh(folder, 0, HOME, environment=variables)
+    mesh = EmbeddedMesh(folder, 0, HOME, environment=variables, trainers=trainers)
     with stage("starting a mesh"):
         mesh.start()
     try:

@@ -82,6 +82,9 @@ def train(settings: dict[str, Any]) -> None:
             loss.backward()
             optimizer.step()
             updates += 1
+            if settings.get("one_step"):
+                _tell(updates=updates)
+                return
             scheduler.step_update(updates)
             total += loss.item() * len(labels)
         model.eval()

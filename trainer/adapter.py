@@ -385,3 +385,16 @@ class ChecksJobs(Protocol):
         Fields are named as the job has them: ``image_size``, ``advanced_config.scheduler.warmup_epochs``.
         """
         ...
+
+
+@runtime_checkable
+class PreloadsTraining(Protocol):
+    """What an adapter may have besides: what its trainings need to have imported, so that they begin at once."""
+
+    def preload_training(self) -> None:
+        """Import whatever ``train`` imports, early or late.
+
+        Called once in a process from which trainings are forked. So it may do nothing that a fork does not survive:
+        no thread, no computation on several threads, no open connection, and nothing that touches an accelerator.
+        """
+        ...

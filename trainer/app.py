@@ -96,14 +96,23 @@ async def serve(settings: TrainerSettings, adapter: Adapter, launcher: LocalLaun
     told_to_end = listen_for_signals()
     await served.serve()
     catalogue.start()
+    # One after the other: together with the server's own import, that of the warm parent would only slow it down.
+    warming = asyncio.create_task(_warm_up(catalogue, launcher))
     if settings.address_file is not None:
         write_addresses(settings.address_file, {"address": address})
     logger.info("serving", framework=adapter.framework, address=address, slots=launcher.slots)
     await told_to_end.wait()
+    warming.cancel()
     await _drain(settings, served, servicer, launcher)
+    launcher.close()
     predictors.close()
     catalogue.close()
     logger.info("stopped")
+
+
+async def _warm_up(catalogue: Catalogue, launcher: LocalLauncher) -> None:
+    await catalogue.ready()
+    await asyncio.to_thread(launcher.warm_up)
 
 
 async def _drain(

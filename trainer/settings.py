@@ -49,6 +49,11 @@ class TrainerSettings(MeshTokenSettings, S3Settings):
     threads_per_run: int = Field(
         default=0, ge=0, description="Compute threads of one run; 0 shares the processors among the slots."
     )
+    warm_parent: bool = Field(
+        default=True,
+        description="Keep a process that has imported the framework, from which runs start at once; false: each run "
+        "imports it anew.",
+    )
     dataset_cache_bytes: int = Field(default=20 * _GIB, gt=0, description="Size limit of the dataset cache in bytes.")
     parallel_downloads: int = Field(
         default=32, ge=1, le=512, description="Files of a dataset fetched from the object store at once."

@@ -73,6 +73,10 @@ class TimmAdapter:
 
         return check_job(job, config)
 
+    def preload_training(self) -> None:
+        """Import all that a training needs."""
+        from trainer_timm import preloading  # noqa: F401
+
     def train(self, spec: TrainingSpec, dataset: TrainingDataset, run_folder: Path, reporter: TrainingReporter) -> bool:
         """Train; return True when all epochs are done or training stopped early, False when asked to stop."""
         from trainer_timm.training import train

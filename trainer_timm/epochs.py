@@ -125,10 +125,10 @@ def train_epoch(
 ) -> EpochResult | None:
     """Train on every batch once; return None when asked to stop.
 
-    Progress is reported every ``PROGRESS_SECONDS`` and at the last step.
+    Progress is reported at the first step, every ``PROGRESS_SECONDS`` and at the last step.
     """
     learner.begin_epoch(epoch)
-    began = reported = time.monotonic()
+    began, reported = time.monotonic(), -math.inf
     total_loss, seen, steps, learning_rate = 0.0, 0, len(batches), learner.learning_rate
     for step, (images, labels) in enumerate(read_batches(batches), start=1):
         if reporter.should_stop():

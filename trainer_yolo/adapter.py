@@ -74,6 +74,10 @@ class YoloAdapter:
 
         return check_job(task_type, job, config)
 
+    def preload_training(self) -> None:
+        """Import all that a training needs."""
+        from trainer_yolo import preloading  # noqa: F401
+
     def train(self, spec: TrainingSpec, dataset: TrainingDataset, run_folder: Path, reporter: TrainingReporter) -> bool:
         """Train; return True when all epochs are done or training stopped early, False when asked to stop."""
         # What ultralytics writes of itself goes into the run's folder.

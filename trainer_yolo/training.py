@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -230,7 +231,7 @@ class Run:
             log("info", f"Mixed precision is ignored: it would not be faster on this {trainer.device.type}.")
 
     def _begin_epoch(self, trainer: RunTrainer) -> None:
-        self._began_seconds = self._reported_seconds = time.monotonic()
+        self._began_seconds, self._reported_seconds = time.monotonic(), -math.inf
         self._samples_per_second = 0.0
 
     def _go_on(self, trainer: Any) -> None:

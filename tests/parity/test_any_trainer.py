@@ -14,6 +14,7 @@ from tests.end_to_end import digits
 from tests.end_to_end.refusals import Code, refused
 from tests.parity.conftest import train
 from tests.parity.contenders import CONTENDERS, Contender
+from visionmesh.cli.processes import EmbeddedMesh
 from visionmesh.client import Client
 from visionmesh.v1 import common_pb2, dataset_pb2, event_pb2, job_state_pb2, registry_pb2, training_pb2
 
@@ -90,6 +91,13 @@ def test_a_training_tells_its_whole_story(
     assert [metric.epoch for metric in metrics] == [1, 2]
     assert all(0 <= metric.accuracy <= 1 for metric in metrics)
     assert trained.HasField("best_metric") and trained.best_checkpoint_id and trained.progress == 1
+
+
+def test_its_trainings_are_forked_from_its_warm_parent(
+    mesh: EmbeddedMesh, contender: Contender, trained: training_pb2.TrainingJob
+) -> None:
+    logs = [path.read_text() for path in (mesh.folder.root / contender.module / "runs").glob("*/agent.log")]
+    assert logs and all('"by": "warm parent"' in log for log in logs if "training started" in log)
 
 
 def test_its_checkpoints_are_whole_and_hold_no_code(

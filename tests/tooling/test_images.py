@@ -28,8 +28,20 @@ SETTINGS: dict[str, type[BaseSettings]] = {
 }
 STARTS = {
     "gateway": ["gateway.__main__"],
-    "trainer-timm": ["trainer_timm.__main__", "trainer_timm.adapter", "trainer.runs.agent", "trainer.runs.process"],
-    "trainer-yolo": ["trainer_yolo.__main__", "trainer_yolo.adapter", "trainer.runs.agent", "trainer.runs.process"],
+    "trainer-timm": [
+        "trainer_timm.__main__",
+        "trainer_timm.adapter",
+        "trainer.runs.agent",
+        "trainer.runs.process",
+        "trainer.runs.warm.parent",
+    ],
+    "trainer-yolo": [
+        "trainer_yolo.__main__",
+        "trainer_yolo.adapter",
+        "trainer.runs.agent",
+        "trainer.runs.process",
+        "trainer.runs.warm.parent",
+    ],
 }
 TRAINERS = ("trainer-timm", "trainer-yolo")
 SECRETS = ("mesh_token", "database_password", "s3_secret_access_key")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,26 @@ IMAGES = {"train/cat/1.png": 0, "train/dog/1.png": 1, "val/cat/2.png": 0}
 
 
 class RunPlace:
-    """Everything around a run, under one folder."""
+    """Everything around a run, under one folder. ``images`` are those of its dataset, by path, with their labels."""
 
-    def __init__(self, root: Path, gateway: FakeGateway) -> None:
+    def __init__(
+        self,
+        root: Path,
+        gateway: FakeGateway,
+        adapter: str = ADAPTER,
+        images: Mapping[str, tuple[int, bytes]] | None = None,
+        class_names: tuple[str, ...] = ("cat", "dog"),
+    ) -> None:
         self.root = root
         self.gateway = gateway
+        (root / "data").mkdir()
         self.store = LocalObjectStore(root / "store")
-        self.manifest_digest = self._put_dataset()
+        self.manifest_digest = self._put_dataset(images or _fake_images(), class_names)
+        self._adapter = adapter
+        self._launchers: list[LocalLauncher] = []
         self.launcher = self.new_launcher()
 
-    def new_launcher(self, slots: int | None = 2, **changed: Any) -> LocalLauncher:
+    def new_launcher(self, slots: int | None = 2, adapter: str = "", **changed: Any) -> LocalLauncher:
         """A launcher as a trainer server that starts (again) makes it; ``changed`` are settings of its."""
         settings = TrainerSettings(
             data_folder=self.root / "data",
@@ -48,7 +59,9 @@ class RunPlace:
             log_json=True,
             **{"mesh_target": self.gateway.target, **changed},
         )
-        return LocalLauncher(settings, ADAPTER)
+        launcher = LocalLauncher(settings, adapter or self._adapter)
+        self._launchers.append(launcher)
+        return launcher
 
     def spec(self, run_id: str, *, epochs: int = 2, **config: Any) -> run_pb2.RunSpec:
         """A run; ``config`` names settings of the counting adapter without their prefix."""
@@ -93,14 +106,20 @@ class RunPlace:
 
     async def close(self) -> None:
         await asyncio.to_thread(self.launcher.stop_all, 0.0)
+        for launcher in self._launchers:
+            launcher.close()
 
-    def _put_dataset(self) -> str:
+    def _put_dataset(self, images: Mapping[str, tuple[int, bytes]], class_names: tuple[str, ...]) -> str:
         files = []
-        for path, label in IMAGES.items():
-            data = json.dumps({"path": path}).encode()
+        for path, (label, data) in images.items():
             self.store.put(keys.dataset_file("digits", path), data)
             files.append(ManifestFile(path, len(data), sha256_bytes(data), path.split("/")[0], label))
-        manifest = Manifest("digits", "IMAGE_FOLDER", ("IMAGE_CLASSIFICATION",), ("cat", "dog"), tuple(files))
+        manifest = Manifest("digits", "IMAGE_FOLDER", ("IMAGE_CLASSIFICATION",), class_names, tuple(files))
         data = manifest.to_bytes()
         self.store.put(keys.manifest("digits"), data)
         return digest(data)
+
+
+def _fake_images() -> dict[str, tuple[int, bytes]]:
+    """Nobody looks at them."""
+    return {path: (label, json.dumps({"path": path}).encode()) for path, label in IMAGES.items()}

@@ -41,7 +41,9 @@ async def test_runs_end_with_the_server_where_that_is_set(tmp_path: Path) -> Non
             busy = await refusal(
                 stub.StartRun(trainer_pb2.StartRunRequest(run=run_spec("another"), run_token=RUN_TOKEN))
             )
-        (agent,) = psutil.Process(ending.process.pid).children()
+        children = psutil.Process(ending.process.pid).children()
+        (agent,) = [child for child in children if "trainer.runs.agent" in child.cmdline()]
+        (parent,) = [child for child in children if "trainer.runs.warm.parent" in child.cmdline()]
         ending.terminate()
         assert await asyncio.to_thread(ending.process.wait, 30) == 0, ending.log.read_text()
         # It does not wait for the import that it had only begun.
@@ -50,6 +52,9 @@ async def test_runs_end_with_the_server_where_that_is_set(tmp_path: Path) -> Non
     assert (busy.code, busy.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "BUSY")
     assert busy.retry_seconds
     assert not agent.is_running()
+    # Amid its import, which nobody waits for any more.
+    psutil.wait_procs([parent], timeout=10)
+    assert not parent.is_running()
 
 
 @pytest.mark.parametrize(

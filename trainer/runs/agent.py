@@ -1,4 +1,4 @@
-"""The run agent: ``python -m trainer.runs.agent RUN_FOLDER [--lock-fd N] [--recover]``.
+"""The run agent: ``python -m trainer.runs.agent RUN_FOLDER [--lock-fd N] [--warm-fd N] [--recover]``.
 
 One small process per run, without torch. It prepares the data, starts the training process, publishes what that tells,
 uploads its checkpoints, and says how the run ended, which is the run's last event. Started for a folder whose agent
@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import os
 import signal
+import socket
 import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -34,7 +35,7 @@ from trainer.runs.progress import no_progress
 from trainer.runs.publisher import EventPublisher
 from trainer.runs.resources import tell_resources
 from trainer.runs.store_access import StoreAccess
-from trainer.runs.training_child import TrainingChild
+from trainer.runs.training_start import Training, start_training
 from trainer.runs.uploads import CheckpointLost, CheckpointUploads
 from visionmesh.mesh.v1 import run_pb2
 
@@ -47,9 +48,14 @@ logger = structlog.get_logger()
 
 
 class RunAgent:
-    """Carries one run from its folder to its end. ``recover`` says that an earlier agent of it died."""
+    """Carries one run from its folder to its end.
 
-    def __init__(self, folder: RunFolder, token: str, *, recover: bool) -> None:
+    ``recover`` says that an earlier agent of it died; ``warm_parent`` is a connection to one, where there is one.
+    """
+
+    def __init__(
+        self, folder: RunFolder, token: str, *, recover: bool, warm_parent: socket.socket | None = None
+    ) -> None:
         self._folder = folder
         self._recover = recover
         self._spec = folder.spec()
@@ -58,7 +64,8 @@ class RunAgent:
         self._logs = LogTail(folder)
         self._store = StoreAccess(self._settings.object_store, self._events)
         self._uploads = CheckpointUploads(folder, self._spec, self._store, self._events)
-        self._child: TrainingChild | None = None
+        self._warm_parent = warm_parent
+        self._child: Training | None = None
         self._pending = PendingEvents(folder)
         self._publisher = EventPublisher(
             self._spec,
@@ -160,7 +167,7 @@ class RunAgent:
                 return endings.hung(limit, "The preparation")
             stuck.cancel()
             preparing.result()
-            self._child = await TrainingChild.start(self._folder, self._settings)
+            self._child = await start_training(self._folder, self._settings, self._warm_parent)
             return await self._wait(self._child, stopping, uploading)
         except StopDuringPreparation:
             return endings.stopped()
@@ -173,7 +180,7 @@ class RunAgent:
             await self._let_go(in_use)
 
     async def _wait(
-        self, child: TrainingChild, stopping: asyncio.Task[None], uploading: asyncio.Task[None]
+        self, child: Training, stopping: asyncio.Task[None], uploading: asyncio.Task[None]
     ) -> run_pb2.RunEnd:
         folder, limit = self._folder, self._spec.no_progress_seconds
         waiting = asyncio.create_task(child.wait())
@@ -195,7 +202,8 @@ class RunAgent:
                 logger.warning("killing the training", overdue_stop=overdue, hung=hung)
                 child.kill()
         returncode = await waiting
-        folder.record_exit(returncode)
+        if returncode is not None:
+            folder.record_exit(returncode)
         logger.info("training process ended", returncode=returncode)
         if hung:
             return endings.hung(limit, "The training")
@@ -244,6 +252,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m trainer.runs.agent")
     parser.add_argument("run_folder", type=Path)
     parser.add_argument("--lock-fd", type=int, help="descriptor of the run's lock, taken by the one who starts this")
+    parser.add_argument("--warm-fd", type=int, help="descriptor of a connection to the warm parent")
     parser.add_argument("--recover", action="store_true", help="end a run whose agent died")
     options = parser.parse_args(arguments)
     folder = RunFolder(options.run_folder.resolve())
@@ -260,8 +269,12 @@ def main(arguments: list[str]) -> int:
     recover = options.recover or folder.agent_process() is not None
     folder.record_agent(ProcessIdentity.of(os.getpid()))
     token = os.environ.pop(RUN_TOKEN_VARIABLE, "")
+    warm_parent = None
+    if options.warm_fd is not None:
+        warm_parent = socket.socket(fileno=options.warm_fd)
+        warm_parent.set_inheritable(False)
     logger.info("agent started", recover=recover)
-    asyncio.run(RunAgent(folder, token, recover=recover).run())
+    asyncio.run(RunAgent(folder, token, recover=recover, warm_parent=warm_parent).run())
     return 0
 
 

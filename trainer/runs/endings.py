@@ -24,11 +24,17 @@ def failed(reason: str, message: str, **metadata: str) -> run_pb2.RunEnd:
     return run_pb2.RunEnd(outcome=event_pb2.ATTEMPT_OUTCOME_FAILED, failure=failure)
 
 
-def process_gone(run: run_pb2.RunSpec, returncode: int, last_output: str) -> run_pb2.RunEnd:
-    """The training process ended without a word of its own; ``returncode`` is negative for a signal.
+def process_gone(run: run_pb2.RunSpec, returncode: int | None, last_output: str) -> run_pb2.RunEnd:
+    """The training process ended without a word of its own; ``returncode`` is negative for a signal, None where unknown.
 
     ``last_output`` is the end of what it wrote to standard error: a library in C++ that gets no memory aborts.
     """
+    if returncode is None:
+        return failed(
+            KILLED,
+            "The training process is gone, and so is the one that could have said how it ended. "
+            "Often this means that the machine ran out of memory: a smaller batch size or image size needs less.",
+        )
     name = signal_name(returncode)
     if name == "SIGABRT" and speaks_of_memory(last_output):
         said = "A library ended the training for want of memory; the job's log tells more."

@@ -20,8 +20,9 @@ from trainer.runs.agent_settings import RUN_TOKEN_VARIABLE, AgentSettings
 from trainer.runs.devices import visible_gpus
 from trainer.runs.folder import RunFolder
 from trainer.runs.lock import AgentLock
-from trainer.runs.run_tokens import RunTokens
-from trainer.runs.training_child import CHECKOUT
+from trainer.runs.run_tokens import RunTokens, without_mesh_secrets
+from trainer.runs.training_environment import CHECKOUT
+from trainer.runs.warm.fast_start import FastStart
 from trainer.settings import TrainerSettings
 from visionmesh.mesh.v1 import run_pb2, trainer_pb2
 
@@ -31,8 +32,6 @@ FIRST_RECOVERY_SECONDS = 1.0
 LAST_RECOVERY_SECONDS = 60.0
 _KILL_SECONDS = 5.0
 _POLL_SECONDS = 0.05
-# What opens the trainer servers and is no agent's affair.
-_MESH_SECRETS = ("VISIONMESH_MESH_TOKEN", "VISIONMESH_MESH_TOKEN_FILE")
 
 logger = structlog.get_logger()
 
@@ -68,9 +67,18 @@ class LocalLauncher:
             log_level=settings.log_level,
             log_json=settings.log_json,
         )
+        self._fast_start: FastStart | None = None
+        if settings.warm_parent and settings.slots and sys.platform == "linux":
+            self._fast_start = FastStart(adapter_path, self._agent_settings.threads, settings.data_folder.resolve())
         self._lock = threading.Lock()
         self._children: list[subprocess.Popen[bytes]] = []
         self._recoveries: dict[str, _Recoveries] = {}
+
+    def warm_up(self) -> None:
+        """Make ready to start runs quickly; without it, the first run does what it can."""
+        if self._fast_start is not None:
+            with self._lock:
+                self._fast_start.warm_up()
 
     def start(self, spec: run_pb2.RunSpec, run_token: str) -> None:
         """Start a run, whose agent says who it is by ``run_token``. Raises BUSY when every slot is taken.
@@ -137,11 +145,19 @@ class LocalLauncher:
                     self._kill(folder)
             self._reap()
 
+    def close(self) -> None:
+        """Start nothing more. What was started goes on."""
+        if self._fast_start is not None:
+            with self._lock:
+                self._fast_start.close()
+
     def _look_after(self) -> None:
         self._reap()
         for folder in self._active():
             if not AgentLock.is_held(folder.agent_lock) and not folder.is_ended():
                 self._recover(folder)
+        if self._fast_start is not None:
+            self._fast_start.look_after()
         self._prune()
         self._tokens.forget_others({folder.path.name for folder in self._active()})
 
@@ -156,21 +172,33 @@ class LocalLauncher:
         lock = AgentLock.try_acquire(folder.agent_lock)
         if lock is None:
             return  # one was started by somebody else
-        command = [sys.executable, "-m", "trainer.runs.agent", str(folder.path), "--lock-fd", str(lock.descriptor)]
+        command = [str(folder.path), *["--recover"] * recover]
+        handed = {"--lock-fd": lock.descriptor}
+        environment = {RUN_TOKEN_VARIABLE: self._tokens.of(folder.path.name)}
+        warm = None if recover or self._fast_start is None else self._fast_start.introduce()
+        if warm is not None:
+            handed["--warm-fd"] = warm.fileno()
         try:
             with folder.agent_log.open("ab") as log:
-                child = subprocess.Popen(
-                    command + ["--recover"] * recover,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd=CHECKOUT,
-                    env=_agent_environment(self._tokens.of(folder.path.name)),
-                    pass_fds=(lock.descriptor,),
-                    start_new_session=True,
-                )
+                child = None
+                if self._fast_start is not None:
+                    child = self._fast_start.assign(command, handed, environment, log.fileno())
+                if child is None:
+                    files = [text for option, file in handed.items() for text in (option, str(file))]
+                    child = subprocess.Popen(
+                        [sys.executable, "-m", "trainer.runs.agent", *command, *files],
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        cwd=CHECKOUT,
+                        env=without_mesh_secrets() | environment,
+                        pass_fds=[*handed.values()],
+                        start_new_session=True,
+                    )
         finally:
             lock.close()
+            if warm is not None:
+                warm.close()
         self._children.append(child)
 
     def _kill(self, folder: RunFolder) -> None:
@@ -214,12 +242,6 @@ class LocalLauncher:
         for folder in ended[:-KEPT_RUNS]:
             shutil.rmtree(folder.path)
             self._recoveries.pop(folder.path.name, None)
-
-
-def _agent_environment(run_token: str) -> dict[str, str]:
-    """This process's environment with the run's token in place of the mesh's."""
-    kept = {name: value for name, value in os.environ.items() if name not in _MESH_SECRETS}
-    return kept | {RUN_TOKEN_VARIABLE: run_token}
 
 
 class _Recoveries:

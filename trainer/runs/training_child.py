@@ -6,27 +6,19 @@ import asyncio
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Self
 
-import trainer
 from trainer.runs.agent_settings import AgentSettings
-from trainer.runs.devices import VISIBLE_DEVICES
 from trainer.runs.folder import RunFolder
 from trainer.runs.processes import ProcessIdentity
-
-# The modules of the checkout are found by path, so that the process can work in its own folder.
-CHECKOUT = Path(trainer.__file__).resolve().parents[1]
-
-_SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "ACCESS_KEY", "API_KEY", "DATABASE_URL")
-_SERVICE_PREFIXES = ("VISIONMESH_", "AWS_")
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+from trainer.runs.training_environment import training_environment
 
 
 class TrainingChild:
-    """A started training process, the leader of a process group of its own."""
+    """A training process that this process started, with an interpreter of its own; leads its own process group."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.pid = process.pid
         self._process = process
         self._gone = False
 
@@ -46,7 +38,7 @@ class TrainingChild:
                 stdout=stdout,
                 stderr=stderr,
                 cwd=folder.work,
-                env=_environment(settings),
+                env=training_environment(settings.threads, settings.device),
                 process_group=0,
             )
         child = cls(process)
@@ -69,20 +61,6 @@ class TrainingChild:
         if self._gone:
             return
         try:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
         except ProcessLookupError:
             return  # none is left
-
-
-def _environment(settings: AgentSettings) -> dict[str, str]:
-    """This process's environment without secrets, and with the modules, threads and GPU of a training."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(_SERVICE_PREFIXES) and not any(word in name.upper() for word in _SECRET_WORDS)
-    }
-    kept["PYTHONPATH"] = os.pathsep.join(part for part in (str(CHECKOUT), kept.get("PYTHONPATH", "")) if part)
-    kept["PYTHONUNBUFFERED"] = "1"
-    if settings.device:
-        kept[VISIBLE_DEVICES] = settings.device
-    return kept | dict.fromkeys(_THREAD_VARIABLES, str(settings.threads))
