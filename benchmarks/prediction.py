@@ -117,7 +117,7 @@ def _compare(answer: inference_pb2.PredictResponse, expected: object) -> float:
     """The largest difference of a probability. Raises RuntimeError above 1e-3."""
     assert isinstance(expected, dict)
     found = {item.label: item.confidence for item in answer.classifications}
-    worst = max(abs(found.get(label, 0.0) - value) for label, value in expected.items())
+    worst = float(max(abs(found.get(label, 0.0) - value) for label, value in expected.items()))
     if worst > 1e-3:
         raise RuntimeError(f"the sides do not agree: {found} through the mesh, {expected} in process")
     return worst

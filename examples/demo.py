@@ -21,7 +21,8 @@ from sklearn.datasets import load_digits
 
 from examples import demo_detection
 from visionmesh.calls.registry import to_struct
-from visionmesh.cli.job_watch import watch
+from visionmesh.cli.job_view import JobView
+from visionmesh.cli.job_watch import show
 from visionmesh.cli.processes import EmbeddedMesh, MeshError
 from visionmesh.cli.upload_view import watch_analysis, watch_upload
 from visionmesh.client import Client, VisionMeshError, scan
@@ -210,9 +211,8 @@ def classifier(dataset_id: str, epochs: int) -> training_pb2.TrainingJobSpec:
 
 def train(console: Console, client: Client, spec: training_pb2.TrainingJobSpec) -> training_pb2.TrainingJob:
     """Create a job, start it and show it until it ends."""
-    job = client.create_job(spec)
-    client.start_job(job.id)
-    job = watch(client, job.id, console, console)
+    job = client.start_job(client.create_job(spec).id)
+    job = show(client, job, JobView(job), console, console)
     if job.state != job_state_pb2.JOB_STATE_COMPLETED:
         raise DemoError(f"the training did not complete: {job.failure.message or 'it was stopped'}")
     return job

@@ -25,7 +25,8 @@ def failed(reason: str, message: str, **metadata: str) -> run_pb2.RunEnd:
 
 
 def process_gone(run: run_pb2.RunSpec, returncode: int | None, last_output: str) -> run_pb2.RunEnd:
-    """The training process ended without a word of its own; ``returncode`` is negative for a signal, None where unknown.
+    """The training process ended without a word of its own; ``returncode`` is negative for a signal, None
+    where unknown.
 
     ``last_output`` is the end of what it wrote to standard error: a library in C++ that gets no memory aborts.
     """

@@ -68,7 +68,7 @@ class LocalLauncher:
             log_json=settings.log_json,
         )
         self._fast_start: FastStart | None = None
-        if settings.warm_parent and settings.slots and sys.platform == "linux":
+        if settings.warm_parent and self.slots and sys.platform == "linux":
             self._fast_start = FastStart(adapter_path, self._agent_settings.threads, settings.data_folder.resolve())
         self._lock = threading.Lock()
         self._children: list[subprocess.Popen[bytes]] = []

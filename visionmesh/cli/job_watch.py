@@ -65,7 +65,7 @@ def follow_to_end(
         if session.json:
             job = _watch_json(session, client, view, after)
         else:
-            job = _watch(client, job, view, session.out, session.notes, plain=plain)
+            job = show(client, job, view, session.out, session.notes, plain=plain)
     except KeyboardInterrupt:
         if not session.json:
             print(f"the job goes on; see it again with: visionmesh jobs watch {job_id}", file=sys.stderr)
@@ -93,8 +93,8 @@ def _watch_json(session: Session, client: Client, view: JobView, after: int | No
     return patiently(lambda: client.get_job(view.job_id), patience)
 
 
-def _watch(
-    client: Client, job: training_pb2.TrainingJob, view: JobView, out: Console, notes: Console, *, plain: bool
+def show(
+    client: Client, job: training_pb2.TrainingJob, view: JobView, out: Console, notes: Console, *, plain: bool = False
 ) -> training_pb2.TrainingJob:
     """Show a job until it ends, what happened before included; gives the job as it ended."""
     view.renew(job, client.metrics(job.id))
