@@ -41,7 +41,7 @@ class Agent:
         self._folder = RunFolder(path)
         self._spec = run_pb2.RunSpec(job_id=job_id, run_id=run_id)
         self._target = target
-        self._spool = SpoolWriter(self._folder.training_spool, SOURCE)
+        self._spool = SpoolWriter(self._folder.training_spool, SOURCE, self._folder.bell)
         self._pending = PendingEvents(self._folder)
         self._following: asyncio.Task[None] | None = None
 
@@ -81,6 +81,7 @@ class Agent:
         return EventPublisher(
             self._spec,
             self._pending,
+            bell=self._folder.bell,
             target=self._target,
             token=os.environ[TOKEN_VARIABLE],
             max_message_bytes=MAX_MESSAGE_BYTES,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from gateway.access import Caller
+from gateway.events.log import sequence_expired
 from gateway.training.service import JobService
+from storage.database.compaction import LOG, CompactionRepository
 from storage.database.events import EventRepository
 from storage.database.pages import Page, decode_page_token, encode_page_token
 from storage.database.projections import CheckpointRepository, MetricRepository
@@ -37,12 +39,16 @@ class JobReports:
         )
 
     async def logs(self, caller: Caller, job_id: str, page_size: int, page_token: str) -> Page[event_pb2.LogLine]:
-        """Log lines, oldest first; ``total_size`` is not counted (0)."""
+        """Log lines, oldest first; ``total_size`` is not counted (0). Raises SEQUENCE_EXPIRED when lines of the page
+        were removed since the page before."""
         scope = ("logs", job_id)
         [after] = decode_page_token(page_token, [int], scope) if page_token else [0]
 
         def query(session: Session) -> Page[event_pb2.LogLine]:
-            stored = EventRepository(session).page(job_id, after, page_size + 1, ("LOG",))
+            stored = EventRepository(session).page(job_id, after, page_size + 1, (LOG,))
+            removed = CompactionRepository(session).removed_through(job_id, (LOG,))
+            if page_token and removed > after:
+                raise sequence_expired(job_id, removed)
             token = encode_page_token([stored[page_size - 1].sequence], scope) if len(stored) > page_size else ""
             lines = [event_pb2.JobEvent.FromString(event.payload).log for event in stored[:page_size]]
             return Page(lines, token, 0)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from storage.database.errors import JobMissing, SequenceGap
@@ -92,10 +92,6 @@ class EventRepository:
             query = query.where(Event.kind.in_(kinds))
         rows = self._session.execute(query.order_by(Event.sequence).limit(limit))
         return [StoredEvent(sequence, kind, payload) for sequence, kind, payload in rows]
-
-    def oldest_sequence(self, job_id: str) -> int:
-        """The first number that the log still holds, 0 when it is empty."""
-        return self._session.scalar(select(func.min(Event.sequence)).where(Event.job_id == job_id)) or 0
 
     def _lock(self, job_id: str) -> None:
         """Lets one transaction at a time append to a job (on SQLite only one writes anyway)."""

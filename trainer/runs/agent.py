@@ -56,6 +56,7 @@ class RunAgent:
         self._publisher = EventPublisher(
             self._spec,
             PendingEvents(folder),
+            bell=folder.bell,
             target=self._settings.mesh_target,
             token=token,
             max_message_bytes=self._settings.max_message_bytes,

@@ -67,7 +67,7 @@ class TrainingServiceStub:
     ListMetrics: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListMetricsRequest, _training_pb2.ListMetricsResponse]
     """Lists a job's metrics by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
     ListLogs: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListLogsRequest, _training_pb2.ListLogsResponse]
-    """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
+    """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST, SEQUENCE_EXPIRED."""
     ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListCheckpointsRequest, _training_pb2.ListCheckpointsResponse]
     """Lists a job's checkpoints. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
     DownloadCheckpoint: _grpc.UnaryStreamMultiCallable[_training_pb2.DownloadCheckpointRequest, _training_pb2.DownloadCheckpointResponse]
@@ -120,7 +120,7 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     ListMetrics: _aio.UnaryUnaryMultiCallable[_training_pb2.ListMetricsRequest, _training_pb2.ListMetricsResponse]  # type: ignore[assignment]
     """Lists a job's metrics by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
     ListLogs: _aio.UnaryUnaryMultiCallable[_training_pb2.ListLogsRequest, _training_pb2.ListLogsResponse]  # type: ignore[assignment]
-    """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
+    """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST, SEQUENCE_EXPIRED."""
     ListCheckpoints: _aio.UnaryUnaryMultiCallable[_training_pb2.ListCheckpointsRequest, _training_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
     """Lists a job's checkpoints. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
     DownloadCheckpoint: _aio.UnaryStreamMultiCallable[_training_pb2.DownloadCheckpointRequest, _training_pb2.DownloadCheckpointResponse]  # type: ignore[assignment]
@@ -242,7 +242,7 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.ListLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.ListLogsResponse, _abc.Awaitable[_training_pb2.ListLogsResponse]]:
-        """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
+        """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST, SEQUENCE_EXPIRED."""
 
     @_abc_1.abstractmethod
     def ListCheckpoints(
