@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 
+from gateway.events.encoding import varint
 from gateway.training.states import ACTIVE
 from storage.database.events import StoredEvent
 from visionmesh.v1 import event_pb2, training_pb2
@@ -27,7 +28,7 @@ class LiveEvent:
     @cached_property
     def watch_job(self) -> bytes:
         """An encoded WatchJobResponse: the stored bytes behind a tag and a length."""
-        return _EVENT_TAG + _varint(len(self.payload)) + self.payload
+        return _EVENT_TAG + varint(len(self.payload)) + self.payload
 
     @cached_property
     def watch_metrics(self) -> bytes:
@@ -138,13 +139,3 @@ class LiveLog:
         for job in self._jobs.values():
             job.closed = True
             job.wake()
-
-
-def _varint(value: int) -> bytes:
-    """Base-128 varint of the protobuf wire format."""
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)

@@ -53,7 +53,7 @@ class JobTransaction:
         self.jobs = JobRepository(session)
         self.events: list[StoredEvent] = []
         self.superseded_objects: list[str] = []
-        self._log = EventRepository(session)
+        self._log = EventRepository(session, locked_job_id=job.id)
 
     def append(self, events: Sequence[NewEvent]) -> list[NewEvent]:
         """Append events of a run; returns those that were new."""

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from storage.database.bulk import insert_rows
 from storage.database.pages import Page, encode_page_token, fetch_page
 from storage.database.statements import insert_new, upsert, upsert_all
 from storage.database.tables import Checkpoint, Metric, ValidationResult
+
+
+class MetricRow(TypedDict):
+    """All columns of a ``Metric``."""
+
+    job_id: str
+    epoch: int
+    step: int
+    sequence: int
+    loss: float | None
+    accuracy: float | None
+    learning_rate: float | None
+    extra_metrics: dict[str, Any]
+    time: datetime
 
 
 class MetricRepository:
@@ -24,9 +40,18 @@ class MetricRepository:
         """Stores the metrics of a step; those of the same job, epoch and step are replaced."""
         return upsert(self._session, metric)
 
-    def put_all(self, metrics: Iterable[Metric]) -> None:
-        """What ``put`` does, on many at once, each with all its columns set; of one step the last counts."""
-        upsert_all(self._session, Metric, {(metric.job_id, metric.epoch, metric.step): metric for metric in metrics})
+    def put_all(self, job_id: str, metrics: Iterable[MetricRow]) -> None:
+        """What ``put`` does, on many of one locked job at once; of one step the last counts."""
+        by_step = {(row["epoch"], row["step"]): row for row in metrics}
+        if not by_step:
+            return
+        newest = select(Metric.epoch, Metric.step).where(Metric.job_id == job_id)
+        newest = newest.order_by(Metric.epoch.desc(), Metric.step.desc()).limit(1)
+        last = self._session.execute(newest).tuples().one_or_none()
+        # What is behind all others can be inserted as new, which costs far less. It is what a training mostly tells.
+        new = {step: row for step, row in by_step.items() if last is None or step > tuple(last)}
+        upsert_all(self._session, Metric, [row for step, row in by_step.items() if step not in new])
+        insert_rows(self._session, Metric, [*new.values()])
 
     def list(self, job_id: str, page_size: int, page_token: str) -> Page[Metric]:
         """The metrics of a job by epoch and step. Raises InvalidPageToken."""

@@ -1,7 +1,7 @@
 """A named pipe beside the spools of a run: who appends to a spool rings it, and the agent looks at once.
 
 A poll alone is late by half its interval, or costs a processor. Notices of the file system (inotify) would do as well,
-but are Linux alone, scarce (a user has 128 instances by default), and need a library. Pipes are had everywhere, and where
+but are Linux alone, scarce (128 instances a user by default), and need a library. Pipes are had everywhere; where
 they are not, as on some network file systems, the agent's poll remains.
 """
 
