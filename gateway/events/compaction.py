@@ -82,7 +82,7 @@ class Compactor:
         while True:
             page = await self._database.read(
                 lambda session, after=last: CompactionRepository(session).candidates(
-                    self._limits, now() - self._keep, after, PAGE_JOBS
+                    self._limits, now(), self._keep, after, PAGE_JOBS
                 )
             )
             for job_id in page:
@@ -113,7 +113,10 @@ class Compactor:
                 repository.remove_oldest(compaction, kind, min(excess, REMOVE_EVENTS))
                 return True
         # The gateway's own clock: events carry times of other machines, and may have come late.
-        if now() - compaction.mark_time < self._keep:
+        age = now() - compaction.mark_time
+        if age < timedelta(0):
+            repository.mark(job, now())
+        if age < self._keep:
             return False
         if compaction.through < compaction.mark_sequence:
             repository.look(compaction, LOOK_EVENTS)

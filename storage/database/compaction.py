@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -66,12 +66,16 @@ class CompactionRepository:
         row = self._session.execute(select(*columns).where(EventCompaction.job_id == job_id)).one_or_none()
         return max(row) if row is not None else 0
 
-    def candidates(self, limits: Mapping[str, int], marked_until: datetime, after_id: str, count: int) -> list[str]:
+    def candidates(
+        self, limits: Mapping[str, int], now: datetime, keep: timedelta, after_id: str, count: int
+    ) -> list[str]:
         """At most ``count`` jobs, by id after ``after_id``, whose log may hold more than ``limits`` of a kind.
 
-        One that was looked at is among them if more came since and its mark is not younger than ``marked_until``.
+        One that was looked at is among them if more came since and its mark is at least as old as ``keep``, or is of a
+        time that has not come: then the clock was wrong.
         """
-        more = and_(EventCompaction.through < TrainingJob.last_sequence, EventCompaction.mark_time <= marked_until)
+        due = or_(EventCompaction.mark_time <= now - keep, EventCompaction.mark_time > now)
+        more = and_(EventCompaction.through < TrainingJob.last_sequence, due)
         too_many = [column > limits[kind] for kind, column in _KEPT.items()]
         query = select(TrainingJob.id).outerjoin(EventCompaction, EventCompaction.job_id == TrainingJob.id)
         query = query.where(
