@@ -29,8 +29,10 @@ class JobReports:
 
     async def thinned_metrics(self, caller: Caller, job_id: str, max_points: int) -> Page[Metric]:
         """At most ``max_points`` (2 or more) metrics, evenly spread over the run, the first and the last among them."""
-        points = await self._jobs.of_job(caller, job_id, lambda session: MetricRepository(session).all(job_id))
-        return Page(thin(points, max_points), "", len(points))
+        points, total = await self._jobs.of_job(
+            caller, job_id, lambda session: MetricRepository(session).thinned(job_id, max_points)
+        )
+        return Page(points, "", total)
 
     async def checkpoints(self, caller: Caller, job_id: str, page_size: int, page_token: str) -> Page[Checkpoint]:
         """Checkpoints by epoch."""
@@ -54,11 +56,3 @@ class JobReports:
             return Page(lines, token, 0)
 
         return await self._jobs.of_job(caller, job_id, query)
-
-
-def thin(points: list[Metric], count: int) -> list[Metric]:
-    """At most ``count`` (2 or more) of ``points``, evenly spread, first and last included."""
-    if len(points) <= count:
-        return points
-    step = (len(points) - 1) / (count - 1)
-    return [points[round(index * step)] for index in range(count)]

@@ -7,13 +7,16 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import and_, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from storage.database.bulk import insert_rows
 from storage.database.pages import Page, encode_page_token, fetch_page
 from storage.database.statements import insert_new, upsert, upsert_all
 from storage.database.tables import Checkpoint, Metric, ValidationResult
+
+# In one statement: SQLite takes no more than 32,766 parameters.
+_MOST_PLACES = 10_000
 
 
 class MetricRow(TypedDict):
@@ -63,6 +66,26 @@ class MetricRepository:
             page_token=page_token,
             scope=("metrics", job_id),
         )
+
+    def thinned(self, job_id: str, count: int) -> tuple[builtins.list[Metric], int]:
+        """At most ``count`` (2 or more) metrics of a job, evenly spread over all by epoch and step, the first and the
+        last among them; and how many there are in all."""
+        total = self._session.scalar(select(func.count()).select_from(Metric).where(Metric.job_id == job_id)) or 0
+        if total <= count:
+            return self.all(job_id), total
+        distance = (total - 1) / (count - 1)
+        places = [1 + round(number * distance) for number in range(count)]
+        # The database counts, so that of a million points only those that are asked for are read.
+        place = func.row_number().over(order_by=(Metric.epoch, Metric.step)).label("place")
+        counted = select(Metric.epoch, Metric.step, place).where(Metric.job_id == job_id).subquery()
+        found: builtins.list[Metric] = []
+        for start in range(0, count, _MOST_PLACES):
+            query = select(Metric).join(
+                counted, and_(Metric.epoch == counted.c.epoch, Metric.step == counted.c.step, Metric.job_id == job_id)
+            )
+            query = query.where(counted.c.place.in_(places[start : start + _MOST_PLACES]))
+            found += self._session.scalars(query.order_by(Metric.epoch, Metric.step))
+        return found, total
 
     def all(self, job_id: str) -> builtins.list[Metric]:
         """All metrics of a job by epoch and step."""
