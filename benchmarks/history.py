@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from sqlalchemy import update
@@ -33,7 +34,7 @@ async def _add(database_url: str, job_id: str, count: int) -> None:
     try:
         for first in range(1, count + 1, _CHUNK):
             sequences = range(first, min(first + _CHUNK, count + 1))
-            await database.write(lambda session, sequences=sequences: _insert(session, job_id, run_id, sequences))
+            await database.write(partial(_insert, job_id=job_id, run_id=run_id, sequences=sequences))
         await database.write(lambda session: _finish(session, job_id, run_id, count))
     finally:
         await database.close()

@@ -71,7 +71,7 @@ class Clients:
             for _ in range(-(-watchers // WATCHERS_PER_CHANNEL))
         ]
         request = training_pb2.WatchJobRequest(job_id=self._job_id, after_sequence=after).SerializeToString()
-        methods = [channel.unary_stream(f"/{SERVICE}/{METHOD}") for channel in self._channels]
+        methods: list[Any] = [channel.unary_stream(f"/{SERVICE}/{METHOD}") for channel in self._channels]
         self._calls = [methods[number % len(methods)](request, metadata=self._metadata) for number in range(watchers)]
         [self._first, *_] = await asyncio.gather(*(call.read() for call in self._calls))
 

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy.orm import Session
@@ -80,11 +81,7 @@ class Compactor:
         """Look through all jobs once."""
         last = ""
         while True:
-            page = await self._database.read(
-                lambda session, after=last: CompactionRepository(session).candidates(
-                    self._limits, now(), self._keep, after, PAGE_JOBS
-                )
-            )
+            page = await self._database.read(partial(self._candidates, last))
             for job_id in page:
                 await self.compact(job_id)
             if len(page) < PAGE_JOBS:
@@ -102,6 +99,9 @@ class Compactor:
             after = await self._database.read(lambda session: CompactionRepository(session).get(job_id))
         if after is not None and _removed(after) != _removed(before):
             logger.info("log compacted", job_id=job_id, **_removed(after))
+
+    def _candidates(self, after_id: str, session: Session) -> list[str]:
+        return CompactionRepository(session).candidates(self._limits, now(), self._keep, after_id, PAGE_JOBS)
 
     def _step(self, session: Session, job: TrainingJob) -> bool:
         """The next small thing to do for a locked job; False when there is nothing."""
@@ -149,11 +149,7 @@ class Compactor:
         found = array("q")  # a million of them are 8 MB
         while True:
             after = found[-1] if found else 0
-            page = await self._database.read(
-                lambda session, after=after: CompactionRepository(session).metric_sequences(
-                    job_id, after, through, LOOK_EVENTS
-                )
-            )
+            page = await self._database.read(partial(_metric_page, job_id, after, through))
             found.extend(page)
             if len(page) < LOOK_EVENTS:
                 return found
@@ -162,9 +158,7 @@ class Compactor:
         """Remove the points of the projection whose events go."""
         last: MetricKey | None = None
         while True:
-            page = await self._database.read(
-                lambda session, after=last: CompactionRepository(session).metric_keys(job_id, after, REMOVE_EVENTS)
-            )
+            page = await self._database.read(partial(_point_page, job_id, last))
             gone = [key for key in page if key.sequence <= through and key.sequence not in stay]
             if gone:
 
@@ -204,6 +198,14 @@ def evenly(sequences: Sequence[int], count: int) -> frozenset[int]:
     for sequence in sequences:
         first.setdefault(sequence >> shift, sequence)
     return frozenset(first.values()) | {sequences[-1]}
+
+
+def _metric_page(job_id: str, after: int, through: int, session: Session) -> list[int]:
+    return CompactionRepository(session).metric_sequences(job_id, after, through, LOOK_EVENTS)
+
+
+def _point_page(job_id: str, after: MetricKey | None, session: Session) -> list[MetricKey]:
+    return CompactionRepository(session).metric_keys(job_id, after, REMOVE_EVENTS)
 
 
 def _removed(compaction: EventCompaction | None) -> dict[str, int]:

@@ -111,7 +111,7 @@ class CompactionRepository:
             Event.sequence <= end,
             Event.kind.in_(REMOVABLE),
         )
-        found = self._session.execute(query.group_by(Event.kind)).tuples()
+        found = self._session.execute(query.group_by(Event.kind))
         more = {_KEPT[kind]: kept(compaction, kind) + number for kind, number in found}
         return self._update(compaction.job_id, {**more, EventCompaction.through: end})
 

@@ -158,7 +158,9 @@ class EventRepository:
         statement = update(TrainingJob).where(TrainingJob.id == job_id)
         statement = statement.values(last_sequence=TrainingJob.last_sequence + count)
         # The number alone: the whole row takes as long to read as to write.
-        last = self._session.scalar(statement.returning(TrainingJob.last_sequence), execution_options=_UNSEEN)
+        last: int | None = self._session.scalar(
+            statement.returning(TrainingJob.last_sequence), execution_options=_UNSEEN
+        )
         if last is None:
             raise JobMissing(job_id)
         seen = self._session.identity_map.get(inspect(TrainingJob).identity_key_from_primary_key((job_id,)))

@@ -50,7 +50,7 @@ class MetricRepository:
             return
         newest = select(Metric.epoch, Metric.step).where(Metric.job_id == job_id)
         newest = newest.order_by(Metric.epoch.desc(), Metric.step.desc()).limit(1)
-        last = self._session.execute(newest).tuples().one_or_none()
+        last = self._session.execute(newest).one_or_none()
         # What is behind all others can be inserted as new, which costs far less. It is what a training mostly tells.
         new = {step: row for step, row in by_step.items() if last is None or step > tuple(last)}
         upsert_all(self._session, Metric, [row for step, row in by_step.items() if step not in new])

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,13 +40,20 @@ async def rung(bell: asyncio.Event) -> None:
 
 
 async def test_a_bell_is_heard_once_however_often_it_is_rung(tmp_path: Path) -> None:
-    heard, times = asyncio.Event(), []
-    with closing(Bell(tmp_path / "bell", lambda: (times.append(1), heard.set()))):  # type: ignore[arg-type,return-value]
+    heard = asyncio.Event()
+    times = 0
+
+    def hear() -> None:
+        nonlocal times
+        times += 1
+        heard.set()
+
+    with closing(Bell(tmp_path / "bell", hear)):
         ringer = Ringer(tmp_path / "bell")
         for _ in range(100):
             ringer.ring()
         await rung(heard)
-        assert len(times) == 1
+        assert times == 1
         for _ in range(100_000):  # more than a pipe holds, and nobody waits
             ringer.ring()
         await rung(heard)
@@ -95,13 +103,17 @@ async def test_what_another_process_tells_is_published_as_it_comes(
         sys.executable, "-c", WRITE, str(tmp_path), cwd=REPOSITORY, stdin=asyncio.subprocess.PIPE
     )
     assert training.stdin is not None
+
+    def arrived(number: int) -> bool:
+        return gateway.position("run", TRAINING) == number
+
     try:
         await gateway.until(lambda: gateway.hellos)
         for number in range(1, 31):
             training.stdin.write(b"a line\n")
             await training.stdin.drain()
             if number % 3 == 0:  # and some come while others are under way
-                await gateway.until(lambda number=number: gateway.position("run", TRAINING) == number)
+                await gateway.until(partial(arrived, number))
     finally:
         training.stdin.close()
         await training.wait()

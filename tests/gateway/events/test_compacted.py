@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 import pytest
 
@@ -37,7 +39,7 @@ async def trained(mesh: Mesh, client: JobClient) -> tuple[Script, Connection]:
 def last_of(log: list[event_pb2.JobEvent], payload: str, left: list[event_pb2.JobEvent]) -> int:
     """The last sequence of a kind of payload that is no longer there."""
     stays = {event.sequence for event in left}
-    return max(event.sequence for event in log if event.HasField(payload) and event.sequence not in stays)  # type: ignore[arg-type]
+    return max(event.sequence for event in log if event.HasField(payload) and event.sequence not in stays)
 
 
 async def test_a_cursor_behind_which_something_is_missing_is_refused(mesh: Mesh, ada: JobClient) -> None:
@@ -76,7 +78,9 @@ async def test_a_cursor_behind_which_something_is_missing_is_refused(mesh: Mesh,
     assert [event.sequence for event in await ada.events(job_id, after_sequence=0, kinds=[STATE])][:2] == [1, 2]
 
 
-async def test_without_a_cursor_a_watch_begins_with_what_is_kept(mesh: Mesh, ada: JobClient) -> None:
+async def test_without_a_cursor_a_watch_begins_with_what_is_kept(closed_mesh: Mesh, alice: Account, pets: str) -> None:
+    await closed_mesh.open(GatewayTimes(ring_events=8))
+    mesh, ada = closed_mesh, closed_mesh.client(alice, pets)
     script, agent = await trained(mesh, ada)
     job_id = script.run.job_id
     await compact(mesh)
@@ -97,10 +101,11 @@ async def test_narrowed_watches_are_refused_for_their_own_kind_alone(mesh: Mesh,
     await compact(mesh)
     left = await log_of(mesh.database, job_id)
     await agent.send(script.end())
-    for name, method, request in (
+    narrowed: list[tuple[str, Any, Any]] = [
         ("metric", ada.stub.WatchMetrics, training_pb2.WatchMetricsRequest),
         ("log", ada.stub.WatchLogs, training_pb2.WatchLogsRequest),
-    ):
+    ]
+    for name, method, request in narrowed:
         removed = last_of(whole, name, left)
         call = method(request(job_id=job_id, after_sequence=removed - 1), metadata=ada.metadata, timeout=20)
         error = await refused(call.read())

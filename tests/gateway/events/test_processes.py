@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from storage.database.compaction import CompactionRepository
 from storage.database.engine import Database
-from storage.database.events import EventRepository
+from storage.database.events import EventRepository, NewEvent
 from storage.database.ids import new_id
 from storage.database.jobs import JobRepository
 from storage.database.tables import Run
@@ -147,9 +148,7 @@ async def test_a_compaction_that_is_killed_is_finished_by_the_next_gateway(tmp_p
     count = 0
     for first in range(1, 20_001, 1000):
         lines = [builders.event(run.run_id, n, source="log", kind="LOG") for n in range(first, first + 1000)]
-        count += len(
-            await database.write(lambda session, lines=lines: EventRepository(session).append(run.job_id, lines))
-        )
+        count += len(await database.write(partial(append, run.job_id, lines)))
 
     async def removed() -> int:
         return await database.read(lambda session: CompactionRepository(session).removed_through(run.job_id))
@@ -176,6 +175,10 @@ async def test_a_compaction_that_is_killed_is_finished_by_the_next_gateway(tmp_p
         assert refused_place(client, run.job_id) == count - KEPT_LINES + 1
     process.kill()
     await database.close()
+
+
+def append(job_id: str, events: list[NewEvent], session: Session) -> list[Any]:
+    return EventRepository(session).append(job_id, events)
 
 
 def refused_place(client: Client, job_id: str) -> int:

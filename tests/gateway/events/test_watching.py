@@ -73,7 +73,7 @@ async def test_a_watch_goes_on_after_a_sequence(mesh: Mesh, ada: JobClient) -> N
     whole = await ada.events(job_id)
     for after in (0, 1, 7, len(whole) - 1, len(whole)):
         assert await ada.events(job_id, after_sequence=after) == whole[after:]
-    narrowed = {
+    narrowed: dict[Any, Any] = {
         ada.stub.WatchJob: training_pb2.WatchJobRequest,
         ada.stub.WatchMetrics: training_pb2.WatchMetricsRequest,
         ada.stub.WatchLogs: training_pb2.WatchLogsRequest,
