@@ -100,7 +100,8 @@ def _rate(agents: Sequence[Worker], events: int) -> float:
 
 
 def _mlflow(python: str, file: Path, url: str, processes: int, open_: ExitStack) -> list[Worker]:
-    uri = url or f"sqlite:///{file}"
+    # The driver by its name: which one is taken without it depends on MLflow's SQLAlchemy.
+    uri = url.replace("postgresql://", "postgresql+psycopg2://") or f"sqlite:///{file}"
     workers = [open_.enter_context(Worker("benchmarks.mlflow_process", uri, python=python)) for _ in range(processes)]
     for worker in workers:  # one after the other: the first makes the tables
         worker.ask(do="begin")

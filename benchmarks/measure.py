@@ -170,7 +170,7 @@ def main(
         parser.error("--runs and --threads must be 1 or more")
     before = machine()
     own = {name: getattr(given, name) for name in sizes or {}}
-    words = {name: getattr(given, name) for name in texts or {}}
+    words = {name: getattr(given, name.replace("-", "_")) for name in texts or {}}
     options = Options(given.runs, given.quick, given.threads, own, words)
     reports = measure(options)
     to_stdout = given.json is not None and str(given.json) == "-"
