@@ -28,12 +28,14 @@ class Logger:
         from mlflow.entities import Metric  # type: ignore[import-not-found]
 
         self._metric = Metric
-        self._client = MlflowClient(tracking_uri=uri)
+        self._open = lambda: MlflowClient(tracking_uri=uri)
+        self._client: Any = None
         self._run_id = ""
         self._step = 0
 
     def handle(self, command: dict[str, Any]) -> Any:
         if command["do"] == "begin":
+            self._client = self._open()
             self._run_id = self._client.create_run("0").info.run_id
             return None
         batches = []
