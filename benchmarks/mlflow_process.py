@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks.worker import serve
@@ -28,7 +29,7 @@ class Logger:
         from mlflow.entities import Metric  # type: ignore[import-not-found]
 
         self._metric = Metric
-        self._open = lambda: MlflowClient(tracking_uri=uri)
+        self._open: Callable[[], Any] = lambda: MlflowClient(tracking_uri=uri)
         self._client: Any = None
         self._run_id = ""
         self._step = 0
