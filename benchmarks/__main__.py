@@ -17,6 +17,7 @@ NAMES = (
     "unary_rate",
     "event_rate",
     "watch_latency",
+    "fan_out",
     "upload",
     "analysis",
     "fetch",

@@ -1,8 +1,9 @@
-"""What a run agent does with a spool, without a training: ``python -m benchmarks.agent_process FOLDER JOB RUN TARGET``.
+"""What a run agent does with a spool, without a training:
+``python -m benchmarks.agent_process FOLDER JOB RUN TARGET [EPOCHS]``, EPOCHS being those that the job has behind it.
 
 The spool is written and published by the trainer's own classes. Commands, by lines of JSON (``benchmarks.worker``):
 
-fill     append ``count`` metrics, not published before the next ``publish``; answers the number of the last
+fill     append ``count`` metrics, published by ``publish`` or ``follow``; answers the number of the last
 publish  publish until the gateway has acknowledged everything; answers when that began and ended
 follow   publish from now on, in the background
 write    append ``count`` metrics, one every ``seconds`` on average at irregular intervals, as a training does
@@ -36,12 +37,13 @@ SOURCE = run_pb2.EVENT_SOURCE_TRAINING
 class Agent:
     """One run: its spool, and its publisher while there is one."""
 
-    def __init__(self, path: Path, job_id: str, run_id: str, target: str) -> None:
+    def __init__(self, path: Path, job_id: str, run_id: str, target: str, epochs_before: int) -> None:
+        self._epochs_before = epochs_before
         path.mkdir(parents=True, exist_ok=True)
         self._folder = RunFolder(path)
         self._spec = run_pb2.RunSpec(job_id=job_id, run_id=run_id)
         self._target = target
-        self._spool = SpoolWriter(self._folder.training_spool, SOURCE)
+        self._spool = SpoolWriter(self._folder.training_spool, SOURCE, self._folder.bell)
         self._pending = PendingEvents(self._folder)
         self._following: asyncio.Task[None] | None = None
 
@@ -56,8 +58,10 @@ class Agent:
             case "follow":
                 self._following = asyncio.create_task(self._publisher().run())
             case "write":
+                due = time.monotonic()
                 for _ in range(command["count"]):
-                    await asyncio.sleep(random.uniform(0.5, 1.5) * command["seconds"])
+                    due += random.uniform(0.5, 1.5) * command["seconds"]
+                    await asyncio.sleep(due - time.monotonic())  # writing takes some of the time
                     await asyncio.to_thread(self._append)
         return None
 
@@ -81,6 +85,7 @@ class Agent:
         return EventPublisher(
             self._spec,
             self._pending,
+            bell=self._folder.bell,
             target=self._target,
             token=os.environ[TOKEN_VARIABLE],
             max_message_bytes=MAX_MESSAGE_BYTES,
@@ -89,7 +94,7 @@ class Agent:
         )
 
     def _append(self, *, durable: bool = True) -> None:
-        epoch = self._spool.last_sequence + 1
+        epoch = self._epochs_before + self._spool.last_sequence + 1
         point = event_pb2.MetricPoint(
             epoch=epoch,
             step=epoch,
@@ -114,4 +119,5 @@ async def _serve(agent: Agent) -> None:
 
 if __name__ == "__main__":
     configure_logs("warning")  # to standard error: standard output is for answers
-    asyncio.run(_serve(Agent(Path(sys.argv[1]), *sys.argv[2:])))
+    folder, job, run, address, *before = sys.argv[1:]
+    asyncio.run(_serve(Agent(Path(folder), job, run, address, int(before[0]) if before else 0)))

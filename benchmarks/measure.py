@@ -26,13 +26,14 @@ VERSIONS = ("grpcio", "torch", "timm", "onnxruntime", "sqlalchemy")
 class Options:
     """How to measure: ``runs`` of each side, ``threads`` of compute each; ``quick`` asks for small work.
 
-    ``sizes`` are the numbers of a benchmark's own options, 0 where none was given.
+    ``sizes`` are the numbers of a benchmark's own options, 0 where none was given; ``texts`` its words, then empty.
     """
 
     runs: int = RUNS
     quick: bool = False
     threads: int = 1
     sizes: Mapping[str, int] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,10 @@ def main(
     *,
     runs: int = RUNS,
     sizes: Mapping[str, str] | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> None:
-    """The command line of a benchmark: measure, print tables, write JSON. ``sizes`` are its own options, with help."""
+    """The command line of a benchmark: measure, print tables, write JSON. ``sizes`` and ``texts`` are its own options,
+    numbers and words, with help."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=runs, help=f"runs of each side, in turns [{runs}]")
     parser.add_argument("--quick", action="store_true", help="small work: says whether it runs, and roughly how fast")
@@ -160,12 +163,15 @@ def main(
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything there ('-': standard output)")
     for name, help_ in (sizes or {}).items():
         parser.add_argument(f"--{name}", type=int, default=0, help=help_)
+    for name, help_ in (texts or {}).items():
+        parser.add_argument(f"--{name}", default="", help=help_)
     given = parser.parse_args()
     if given.runs < 1 or given.threads < 1:
         parser.error("--runs and --threads must be 1 or more")
     before = machine()
     own = {name: getattr(given, name) for name in sizes or {}}
-    options = Options(given.runs, given.quick, given.threads, own)
+    words = {name: getattr(given, name.replace("-", "_")) for name in texts or {}}
+    options = Options(given.runs, given.quick, given.threads, own, words)
     reports = measure(options)
     to_stdout = given.json is not None and str(given.json) == "-"
     console = Console(stderr=to_stdout, width=None if sys.stdout.isatty() else 130)

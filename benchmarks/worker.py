@@ -30,9 +30,11 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 class Worker:
     """``python -m module arguments``, which calls ``serve``; ended at the end of the block."""
 
-    def __init__(self, module: str, *arguments: str, variables: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, module: str, *arguments: str, variables: Mapping[str, str] | None = None, python: str = sys.executable
+    ) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [python, "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -14,6 +14,7 @@ from gateway.datasets.import_rules import ImportRules
 from gateway.datasets.inventory import UploadLimits
 from gateway.datasets.service import DatasetService
 from gateway.datasets.servicer import DatasetServicer
+from gateway.events.compaction import CompactionRules, Compactor
 from gateway.events.following import Follower
 from gateway.events.live import LiveLog
 from gateway.events.log import QUEUE_NOTICE, JobLog
@@ -130,6 +131,7 @@ class Gateway:
         self._downloads = CheckpointDownloads(database, store, readers)
         self._telemetry = TelemetryService(log, write_contact_seconds=settings.contact_lost_seconds / 2)
         self._dispatcher = Dispatcher(log, self._fleet, self._telemetry)
+        self._compactor = Compactor(database, _compaction_rules(settings), every_seconds=settings.compaction_seconds)
         self._leases = LeaseKeeper(
             log,
             self._fleet,
@@ -212,6 +214,7 @@ class Gateway:
         await self._fleet.start()
         self._dispatcher.start()
         self._leases.start()
+        self._compactor.start()
         await self._public.serve()
         if settings.address_file is not None:
             write_addresses(settings.address_file, addresses)
@@ -229,6 +232,7 @@ class Gateway:
         await self._public.drain(self._settings.drain_seconds)
         await self._dispatcher.close()
         await self._leases.close()
+        await self._compactor.close()
         self._telemetry.close()
         await self._mesh.drain(self._settings.drain_seconds)
         await self._datasets.close()
@@ -261,6 +265,15 @@ class Gateway:
             interceptors=[ErrorInterceptor(explain), AuthInterceptor(self._database)],
             max_message_bytes=self._settings.max_message_bytes,
         )
+
+
+def _compaction_rules(settings: GatewaySettings) -> CompactionRules:
+    return CompactionRules(
+        keep_hours=settings.keep_events_hours,
+        log_lines=settings.keep_log_lines,
+        progress_events=settings.keep_progress_events,
+        metric_points=settings.keep_metric_points,
+    )
 
 
 def _upload_limits(settings: GatewaySettings) -> UploadLimits:

@@ -106,6 +106,25 @@ class GatewaySettings(MeshTokenSettings, S3Settings):
         "0: never.",
     )
     ring_events: int = Field(2048, ge=1, description="Newest events of a live job kept in memory for watchers.")
+    keep_events_hours: float = Field(
+        24.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="How long every event is kept: a watcher may be away for so long and go on without a gap.",
+    )
+    keep_log_lines: int = Field(100_000, ge=0, description="Log lines of a job that are kept of what is older.")
+    keep_progress_events: int = Field(
+        1_000, ge=0, description="Progress events of a job that are kept of what is older."
+    )
+    keep_metric_points: int = Field(
+        10_000, ge=2, description="Metric points of a job that are kept of what is older; more are thinned evenly."
+    )
+    compaction_seconds: float = Field(
+        600.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="How often it is looked for events that need no longer be kept, in seconds; 0: never.",
+    )
     upload_url_seconds: int = Field(
         3600, ge=1, le=7 * 24 * 3600, description="How long a presigned upload URL can be used, in seconds."
     )

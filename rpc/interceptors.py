@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import inspect
 import secrets
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -54,13 +55,20 @@ def wrap_handler(handler: Handler, around: Around) -> Handler:
         return cast(Handler, make(answer, handler.request_deserializer, handler.response_serializer))
 
     stream: Any = handler.unary_stream or handler.stream_stream
+    make = grpc.stream_stream_rpc_method_handler if handler.stream_stream else grpc.unary_stream_rpc_method_handler
+    if inspect.iscoroutinefunction(stream):  # it writes its answers itself
+
+        async def write(request: Any, context: Context) -> None:
+            async with around(context):
+                await stream(request, context)
+
+        return cast(Handler, make(write, handler.request_deserializer, handler.response_serializer))
 
     async def answers(request: Any, context: Context) -> AsyncIterator[Any]:
         async with around(context):
             async for item in stream(request, context):
                 yield item
 
-    make = grpc.stream_stream_rpc_method_handler if handler.stream_stream else grpc.unary_stream_rpc_method_handler
     return cast(Handler, make(answers, handler.request_deserializer, handler.response_serializer))
 
 

@@ -85,6 +85,12 @@ class GatewayProcess:
     def log(self) -> str:
         return (self.folder / "gateway.log").read_text()
 
+    @property
+    def pid(self) -> int:
+        """Its process id, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def peak_bytes(self) -> int:
         """The most memory that it ever had, as Linux counts it."""
         assert self._process is not None

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import islice
 
+from gateway.events.encoding import varint
 from gateway.training.states import ACTIVE
 from storage.database.events import StoredEvent
 from visionmesh.v1 import event_pb2, training_pb2
@@ -28,7 +28,7 @@ class LiveEvent:
     @cached_property
     def watch_job(self) -> bytes:
         """An encoded WatchJobResponse: the stored bytes behind a tag and a length."""
-        return _EVENT_TAG + _varint(len(self.payload)) + self.payload
+        return _EVENT_TAG + varint(len(self.payload)) + self.payload
 
     @cached_property
     def watch_metrics(self) -> bytes:
@@ -53,7 +53,9 @@ class LiveJob:
 
     def __init__(self, ring_events: int) -> None:
         self._ring: deque[LiveEvent] = deque(maxlen=ring_events)
-        self._changed = asyncio.Event()
+        self._waiters: set[asyncio.Future[None]] = set()
+        # The last answer of `after`: of many watchers most are at the same place.
+        self._asked, self._answer = -1, list[LiveEvent]()
         self.last_sequence = 0
         self.state = ""
         self.watchers = 0
@@ -68,30 +70,43 @@ class LiveJob:
                 self._ring.clear()
             self._ring.extend(LiveEvent(event) for event in events)
             self.last_sequence, self.state = events[-1].sequence, state
+            self._asked = -1
         self.wake()
 
     def advance(self, last_sequence: int, state: str) -> None:
         """Take over what the database says, unless it is older than what is known."""
         if last_sequence > self.last_sequence:
             self._ring.clear()
+            self._asked = -1
         if last_sequence >= self.last_sequence:
             self.last_sequence, self.state = last_sequence, state
 
-    def after(self, sequence: int) -> list[LiveEvent] | None:
+    def after(self, sequence: int) -> Sequence[LiveEvent] | None:
         """The events after ``sequence``, or None when the ring does not reach back that far."""
+        if sequence == self._asked:
+            return self._answer
         if not self._ring or sequence + 1 < self._ring[0].sequence:
             return None
-        return list(islice(self._ring, sequence + 1 - self._ring[0].sequence, None))
+        count = max(self.last_sequence - sequence, 0)
+        # From the end: a deque goes there step by step, and the newest are what is mostly asked for.
+        self._asked, self._answer = sequence, [self._ring[index] for index in range(-count, 0)]
+        return self._answer
 
     def wake(self) -> None:
         """Wake every watcher."""
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
 
-    @property
-    def changed(self) -> asyncio.Event:
-        """Set at the next change. Take it before looking, wait on it after."""
-        return self._changed
+    @contextmanager
+    def waiting(self, waiter: asyncio.Future[None]) -> Iterator[None]:
+        """The next change sets ``waiter``. Look before, without an await in between, and wait inside."""
+        self._waiters.add(waiter)
+        try:
+            yield
+        finally:
+            self._waiters.discard(waiter)
 
 
 class LiveLog:
@@ -148,13 +163,3 @@ class LiveLog:
         for job in self._jobs.values():
             job.closed = True
             job.wake()
-
-
-def _varint(value: int) -> bytes:
-    """Base-128 varint of the protobuf wire format."""
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)

@@ -37,6 +37,16 @@ def job_not_found(job_id: str) -> DomainError:
     return DomainError("JOB_NOT_FOUND", f"There is no job {job_id!r}.", metadata={"job_id": job_id})
 
 
+def sequence_expired(job_id: str, removed_through: int) -> DomainError:
+    """SEQUENCE_EXPIRED: some of what comes after a cursor was removed, the last of it at ``removed_through``."""
+    return DomainError(
+        "SEQUENCE_EXPIRED",
+        f"Some events after that place are no longer kept, the last of them {removed_through}. Go on after "
+        f"{removed_through}, or begin again without a place, from the oldest that is kept.",
+        metadata={"job_id": job_id, "oldest_sequence": str(removed_through + 1)},
+    )
+
+
 class JobTransaction:
     """One job, locked, inside a write transaction; ``events`` collects what was appended to its log.
 
@@ -51,7 +61,7 @@ class JobTransaction:
         self.events: list[StoredEvent] = []
         self.made_garbage = False
         self.deleted = False
-        self._log = EventRepository(session)
+        self._log = EventRepository(session, locked_job_id=job.id)
 
     def append(self, events: Sequence[NewEvent]) -> list[NewEvent]:
         """Append events of a run; returns those that were new."""

@@ -18,8 +18,13 @@ from gateway.training.retention import enforce
 from rpc.times import from_timestamp
 from storage.database.events import NewEvent
 from storage.database.garbage import OBJECT, GarbageItem
-from storage.database.projections import CheckpointRepository, MetricRepository, ValidationRepository
-from storage.database.tables import Checkpoint, Metric, ValidationResult, now
+from storage.database.projections import (
+    CheckpointRepository,
+    MetricRepository,
+    MetricRow,
+    ValidationRepository,
+)
+from storage.database.tables import Checkpoint, ValidationResult, now
 from visionmesh.errors import Violation
 from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import checkpoint_pb2, common_pb2, event_pb2
@@ -81,7 +86,7 @@ class _Projection:
         self._transaction = transaction
         self._run_id = run_id
         self._changes: dict[str, Any] = {}
-        self._metrics: list[Metric] = []
+        self._metrics: list[MetricRow] = []
 
     def apply(self, event: run_pb2.RunEvent, sequence: int) -> None:
         """Apply one event that was stored under ``sequence``."""
@@ -94,7 +99,7 @@ class _Projection:
     def finish(self) -> None:
         """Write what was gathered."""
         # A statement for each metric would be most of what a batch costs.
-        MetricRepository(self._transaction.session).put_all(self._metrics)
+        MetricRepository(self._transaction.session).put_all(self._transaction.job.id, self._metrics)
         self._metrics = []
         if self._changes:
             self._transaction.update(**self._changes)
@@ -119,7 +124,7 @@ class _Projection:
         point = event.metric
         job = self._transaction.job
         self._metrics.append(
-            Metric(
+            MetricRow(
                 job_id=job.id,
                 epoch=point.epoch,
                 step=point.step,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from gateway.access import Caller
+from gateway.events.log import sequence_expired
 from gateway.training.service import JobService
+from storage.database.compaction import LOG, CompactionRepository
 from storage.database.events import EventRepository
 from storage.database.jobs import JobRepository
 from storage.database.pages import Page, decode_page_token, encode_page_token
@@ -37,8 +39,10 @@ class JobReports:
 
     async def thinned_metrics(self, caller: Caller, job_id: str, max_points: int) -> Page[Metric]:
         """At most ``max_points`` (2 or more) metrics, evenly spread over the run, the first and the last among them."""
-        points = await self._jobs.of_job(caller, job_id, lambda session: MetricRepository(session).all(job_id))
-        return Page(thin(points, max_points), "", len(points))
+        points, total = await self._jobs.of_job(
+            caller, job_id, lambda session: MetricRepository(session).thinned(job_id, max_points)
+        )
+        return Page(points, "", total)
 
     async def checkpoints(self, caller: Caller, job_id: str, page_size: int, page_token: str) -> Page[Checkpoint]:
         """Checkpoints by epoch."""
@@ -49,14 +53,18 @@ class JobReports:
     async def logs(
         self, caller: Caller, job_id: str, minimum_level: int, page_size: int, page_token: str
     ) -> Page[event_pb2.LogLine]:
-        """Log lines from ``minimum_level`` on, oldest first; ``total_size`` is not counted (0)."""
+        """Log lines from ``minimum_level`` on, oldest first; ``total_size`` is not counted (0). Raises SEQUENCE_EXPIRED
+        when lines of the page were removed since the page before."""
         scope = ("logs", job_id, str(minimum_level))
         [after] = decode_page_token(page_token, [int], scope) if page_token else [0]
         # The level stands inside the event. Of a long log with few grave lines a page is what a bounded look finds.
         looked_at = max(page_size, FILTERED_LINES) if minimum_level else page_size
 
         def query(session: Session) -> Page[event_pb2.LogLine]:
-            stored = EventRepository(session).page(job_id, after, looked_at + 1, ("LOG",))
+            stored = EventRepository(session).page(job_id, after, looked_at + 1, (LOG,))
+            removed = CompactionRepository(session).removed_through(job_id, (LOG,))
+            if page_token and removed > after:
+                raise sequence_expired(job_id, removed)
             lines: list[event_pb2.LogLine] = []
             for index, event in enumerate(stored):
                 if index == looked_at or len(lines) == page_size:
@@ -67,11 +75,3 @@ class JobReports:
             return Page(lines, "", 0)
 
         return await self._jobs.of_job(caller, job_id, query)
-
-
-def thin(points: list[Metric], count: int) -> list[Metric]:
-    """At most ``count`` (2 or more) of ``points``, evenly spread, first and last included."""
-    if len(points) <= count:
-        return points
-    step = (len(points) - 1) / (count - 1)
-    return [points[round(index * step)] for index in range(count)]

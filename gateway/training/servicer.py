@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager
+from operator import attrgetter
 from typing import Any
 
 import grpc
@@ -31,6 +32,7 @@ from gateway.training.validation import PATH, ImageFilter, ValidationReports
 from rpc.errors import invalid_request
 from rpc.server import service_name
 from rpc.times import now_timestamp
+from storage.database.compaction import LOG, METRIC
 from storage.database.errors import InvalidPageToken
 from storage.database.jobs import JobFilter
 from visionmesh.errors import Violation
@@ -136,32 +138,23 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
             total_size=page.total_size,
         )
 
-    async def WatchJob(self, request: training_pb2.WatchJobRequest, context: Any) -> AsyncIterator[bytes]:  # type: ignore[override]
+    async def WatchJob(self, request: training_pb2.WatchJobRequest, context: Any) -> None:  # type: ignore[override]
         kinds = {EVENT_KINDS.name(kind) for kind in request.kinds} - {""}
         if None in kinds:
             raise invalid_request([Violation("kinds", "holds a number that is not an EventKind")])
         known = {kind for kind in kinds if kind is not None}
-        async for event in self._watch(request, known):
-            if isinstance(event, LiveEvent):
-                yield event.watch_job
-            else:
-                yield training_pb2.WatchJobResponse(heartbeat=_heartbeat(event)).SerializeToString()
+        await self._tell(request, known, context, attrgetter("watch_job"), training_pb2.WatchJobResponse)
 
-    async def WatchMetrics(self, request: training_pb2.WatchMetricsRequest, context: Any) -> AsyncIterator[bytes]:  # type: ignore[override]
-        async for event in self._watch(request, {"METRIC"}):
-            if isinstance(event, LiveEvent):
-                yield event.watch_metrics
-            else:
-                yield training_pb2.WatchMetricsResponse(heartbeat=_heartbeat(event)).SerializeToString()
+    async def WatchMetrics(self, request: training_pb2.WatchMetricsRequest, context: Any) -> None:  # type: ignore[override]
+        await self._tell(request, {METRIC}, context, attrgetter("watch_metrics"), training_pb2.WatchMetricsResponse)
 
-    async def WatchLogs(self, request: training_pb2.WatchLogsRequest, context: Any) -> AsyncIterator[bytes]:  # type: ignore[override]
-        if violations := _level_violations(request.minimum_level):
+    async def WatchLogs(self, request: training_pb2.WatchLogsRequest, context: Any) -> None:  # type: ignore[override]
+        level = request.minimum_level
+        if violations := _level_violations(level):
             raise invalid_request(violations)
-        async for event in self._watch(request, {"LOG"}, lambda event: event.log_level >= request.minimum_level):
-            if isinstance(event, LiveEvent):
-                yield event.watch_logs
-            else:
-                yield training_pb2.WatchLogsResponse(heartbeat=_heartbeat(event)).SerializeToString()
+        wanted = (lambda event: event.log_level >= level) if level else None
+        tell, response = attrgetter("watch_logs"), training_pb2.WatchLogsResponse
+        await self._tell(request, {LOG}, context, tell, response, wanted)
 
     async def ListMetrics(
         self, request: training_pb2.ListMetricsRequest, context: Any
@@ -291,11 +284,25 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
             epoch=found.epoch,
         )
 
-    def _watch(
-        self, request: Any, kinds: set[str], wanted: Callable[[LiveEvent], bool] = lambda event: True
-    ) -> AsyncIterator[LiveEvent | int]:
+    async def _tell(
+        self,
+        request: Any,
+        kinds: set[str],
+        context: Any,
+        encoded: Callable[[LiveEvent], bytes],
+        response: Any,
+        wanted: Callable[[LiveEvent], bool] | None = None,
+    ) -> None:
+        """Write a watch to its end. Not as a generator: each that a message passes through costs some of what it takes
+        to send one."""
         after = request.after_sequence if request.HasField("after_sequence") else None
-        return self._watcher.watch(request.job_id, caller().user_id, after, kinds, wanted)
+        async with aclosing(self._watcher.watch(request.job_id, caller().user_id, after, kinds, wanted)) as watch:
+            async for told in watch:
+                if isinstance(told, int):
+                    await context.write(response(heartbeat=_heartbeat(told)).SerializeToString())
+                    continue
+                for event in told:
+                    await context.write(encoded(event))
 
 
 def _pass_on(encoded: bytes) -> bytes:

@@ -6,14 +6,17 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, inspect, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
+from storage.database.bulk import insert_rows
 from storage.database.errors import JobMissing, SequenceGap
-from storage.database.statements import update_one, upsert
+from storage.database.statements import upsert_all
 from storage.database.tables import Event, SourcePosition, TrainingJob
 
 GATEWAY_SOURCE = "gateway"
+_UNSEEN = {"synchronize_session": False}
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,15 @@ class StoredEvent:
 class EventRepository:
     """Appends to and reads event logs, inside the transaction of ``session``.
 
-    Sequences of a job begin at 1 and have no gaps. No call costs more as a log grows.
+    Sequences of a job begin at 1 and are given without gaps. No append costs more as a log grows, nor does a page, but
+    for events of other kinds that it passes by. ``locked_job_id`` is a job that the transaction has locked already.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, locked_job_id: str = "") -> None:
         self._session = session
+        self._locked = locked_job_id
+        # Positions of the runs that were asked for, of jobs that are locked: nobody else moves them.
+        self._positions: dict[str, dict[str, int]] = {}
 
     def append(self, job_id: str, events: Sequence[NewEvent]) -> list[tuple[NewEvent, StoredEvent]]:
         """Appends the events that are new, in their order, and returns them with their numbers.
@@ -58,7 +65,7 @@ class EventRepository:
         for event in events:
             source = (event.run_id, event.source)
             if source not in positions:
-                positions[source] = self._position(*source)
+                positions[source] = self._known(event.run_id).get(event.source, 0)
             if event.source_sequence <= positions[source]:
                 continue
             if event.source_sequence != positions[source] + 1:
@@ -75,14 +82,17 @@ class EventRepository:
         Raises JobMissing.
         """
         self._lock(job_id)
-        number = self._position(run_id, GATEWAY_SOURCE) + 1
+        number = self._known(run_id).get(GATEWAY_SOURCE, 0) + 1
         [(_, stored)] = self._store(job_id, [NewEvent(run_id, GATEWAY_SOURCE, number, kind, time, payload_for)])
         return stored
 
     def positions(self, run_id: str) -> dict[str, int]:
         """The last durable sequence of each source of the run; a source that sent nothing is not there."""
-        query = select(SourcePosition).where(SourcePosition.run_id == run_id)
-        return {position.source: position.source_sequence for position in self._session.scalars(query)}
+        if run_id in self._positions:
+            return dict(self._positions[run_id])
+        # The columns, not the rows: on PostgreSQL another transaction may have moved them since the session saw a row.
+        query = select(SourcePosition.source, SourcePosition.source_sequence).where(SourcePosition.run_id == run_id)
+        return {source: position for source, position in self._session.execute(query)}
 
     def page(self, job_id: str, after_sequence: int, limit: int, kinds: Collection[str] = ()) -> list[StoredEvent]:
         """At most ``limit`` events after ``after_sequence``, ascending, only of ``kinds`` unless that is empty."""
@@ -106,24 +116,23 @@ class EventRepository:
 
     def _lock(self, job_id: str) -> None:
         """Lets one transaction at a time append to a job (on SQLite only one writes anyway)."""
+        if job_id == self._locked:
+            return
         if self._session.scalar(select(TrainingJob.id).where(TrainingJob.id == job_id).with_for_update()) is None:
             raise JobMissing(job_id)
+        self._locked = job_id
 
-    def _position(self, run_id: str, source: str) -> int:
-        # The column, not the row: on PostgreSQL another transaction may have moved it since the session saw the row.
-        query = select(SourcePosition.source_sequence)
-        query = query.where(SourcePosition.run_id == run_id, SourcePosition.source == source)
-        return self._session.scalar(query) or 0
+    def _known(self, run_id: str) -> dict[str, int]:
+        """The positions of a run of the locked job, kept up to date here."""
+        if run_id not in self._positions:
+            self._positions[run_id] = self.positions(run_id)
+        return self._positions[run_id]
 
     def _store(self, job_id: str, events: Sequence[NewEvent]) -> list[tuple[NewEvent, StoredEvent]]:
         if not events:
             return []
         # Numbers come from the job's row, not from a database sequence: those commit out of order and leave holes.
-        taken = {"last_sequence": TrainingJob.last_sequence + len(events)}
-        job = update_one(self._session, TrainingJob, TrainingJob.id == job_id, changes=taken)
-        if job is None:
-            raise JobMissing(job_id)
-        first = job.last_sequence - len(events) + 1
+        first = self._take_numbers(job_id, len(events))
         stored = [
             (event, StoredEvent(sequence, event.kind, event.payload_for(sequence)))
             for sequence, event in enumerate(events, first)
@@ -141,8 +150,31 @@ class EventRepository:
             }
             for event, numbered in stored
         ]
-        self._session.execute(insert(Event), rows)
+        insert_rows(self._session, Event, rows)
         last = {(event.run_id, event.source): event.source_sequence for event in events}
         for (run_id, source), position in last.items():
-            upsert(self._session, SourcePosition(run_id=run_id, source=source, source_sequence=position))
+            self._known(run_id)[source] = position
+        upsert_all(
+            self._session,
+            SourcePosition,
+            [
+                {"run_id": run_id, "source": source, "source_sequence": position}
+                for (run_id, source), position in last.items()
+            ],
+        )
         return stored
+
+    def _take_numbers(self, job_id: str, count: int) -> int:
+        """The first of ``count`` new sequences."""
+        statement = update(TrainingJob).where(TrainingJob.id == job_id)
+        statement = statement.values(last_sequence=TrainingJob.last_sequence + count)
+        # The number alone: the whole row takes as long to read as to write.
+        last: int | None = self._session.scalar(
+            statement.returning(TrainingJob.last_sequence), execution_options=_UNSEEN
+        )
+        if last is None:
+            raise JobMissing(job_id)
+        seen = self._session.identity_map.get(inspect(TrainingJob).identity_key_from_primary_key((job_id,)))
+        if seen is not None:
+            set_committed_value(seen, "last_sequence", last)
+        return last - count + 1

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, or_, select, text
+from sqlalchemy import ColumnElement, bindparam, delete, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from storage.database.claims import claim_key
@@ -258,8 +258,10 @@ class JobRepository:
         # By way of the runs: current_run_id has no index, the job's id has.
         job_id = select(Run.job_id).where(Run.id == run_id, Run.end_kind == "").scalar_subquery()
         conditions = TrainingJob.id == job_id, TrainingJob.current_run_id == run_id
-        changes = {"contact_time": time, "contact_lost_time": None}
-        return update_one(self._session, TrainingJob, *conditions, changes=changes) is not None
+        touched = update(TrainingJob).where(*conditions).values(contact_time=time, contact_lost_time=None)
+        # Not the row: agents of all runs do this all the time.
+        touched = touched.returning(TrainingJob.id)
+        return self._session.scalar(touched, execution_options={"synchronize_session": False}) is not None
 
 
 def _waiting() -> tuple[ColumnElement[bool], ...]:

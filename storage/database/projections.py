@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import and_, delete, func, select, update
 from sqlalchemy.orm import Session
 
+from storage.database.bulk import insert_rows
 from storage.database.pages import Page, encode_page_token, fetch_page
 from storage.database.statements import insert_new, upsert, upsert_all
 from storage.database.tables import Checkpoint, Metric, Run, ValidationResult
@@ -16,6 +18,23 @@ from storage.database.tables import Checkpoint, Metric, Run, ValidationResult
 # The newest first, by attempts before times: clocks of several machines, or one that is set, would tell otherwise.
 _LAST_ATTEMPT_FIRST = func.coalesce(Run.attempt, 0).desc()
 _LAST_WRITTEN_FIRST = (Checkpoint.create_time.desc(), Checkpoint.id.desc())
+
+# In one statement: SQLite takes no more than 32,766 parameters.
+_MOST_PLACES = 10_000
+
+
+class MetricRow(TypedDict):
+    """All columns of a ``Metric``."""
+
+    job_id: str
+    epoch: int
+    step: int
+    sequence: int
+    loss: float | None
+    accuracy: float | None
+    learning_rate: float | None
+    extra_metrics: dict[str, Any]
+    time: datetime
 
 
 class MetricRepository:
@@ -28,9 +47,18 @@ class MetricRepository:
         """Stores the metrics of a step; those of the same job, epoch and step are replaced."""
         return upsert(self._session, metric)
 
-    def put_all(self, metrics: Iterable[Metric]) -> None:
-        """What ``put`` does, on many at once, each with all its columns set; of one step the last counts."""
-        upsert_all(self._session, Metric, {(metric.job_id, metric.epoch, metric.step): metric for metric in metrics})
+    def put_all(self, job_id: str, metrics: Iterable[MetricRow]) -> None:
+        """What ``put`` does, on many of one locked job at once; of one step the last counts."""
+        by_step = {(row["epoch"], row["step"]): row for row in metrics}
+        if not by_step:
+            return
+        newest = select(Metric.epoch, Metric.step).where(Metric.job_id == job_id)
+        newest = newest.order_by(Metric.epoch.desc(), Metric.step.desc()).limit(1)
+        last = self._session.execute(newest).one_or_none()
+        # What is behind all others can be inserted as new, which costs far less. It is what a training mostly tells.
+        new = {step: row for step, row in by_step.items() if last is None or step > tuple(last)}
+        upsert_all(self._session, Metric, [row for step, row in by_step.items() if step not in new])
+        insert_rows(self._session, Metric, [*new.values()])
 
     def list(self, job_id: str, page_size: int, page_token: str) -> Page[Metric]:
         """The metrics of a job by epoch and step. Raises InvalidPageToken."""
@@ -42,6 +70,26 @@ class MetricRepository:
             page_token=page_token,
             scope=("metrics", job_id),
         )
+
+    def thinned(self, job_id: str, count: int) -> tuple[builtins.list[Metric], int]:
+        """At most ``count`` (2 or more) metrics of a job, evenly spread over all by epoch and step, the first and the
+        last among them; and how many there are in all."""
+        total = self._session.scalar(select(func.count()).select_from(Metric).where(Metric.job_id == job_id)) or 0
+        if total <= count:
+            return self.all(job_id), total
+        distance = (total - 1) / (count - 1)
+        places = [1 + round(number * distance) for number in range(count)]
+        # The database counts, so that of a million points only those that are asked for are read.
+        place = func.row_number().over(order_by=(Metric.epoch, Metric.step)).label("place")
+        counted = select(Metric.epoch, Metric.step, place).where(Metric.job_id == job_id).subquery()
+        found: builtins.list[Metric] = []
+        for start in range(0, count, _MOST_PLACES):
+            query = select(Metric).join(
+                counted, and_(Metric.epoch == counted.c.epoch, Metric.step == counted.c.step, Metric.job_id == job_id)
+            )
+            query = query.where(counted.c.place.in_(places[start : start + _MOST_PLACES]))
+            found += self._session.scalars(query.order_by(Metric.epoch, Metric.step))
+        return found, total
 
     def all(self, job_id: str) -> builtins.list[Metric]:
         """All metrics of a job by epoch and step."""

@@ -47,16 +47,15 @@ def upsert(session: Session, row: Row) -> Row:
     return session.scalars(stored, execution_options=REFRESH).one()
 
 
-def upsert_all(session: Session, table: type[Row], rows: Mapping[Any, Row]) -> None:
-    """What ``upsert`` does, on many rows at once, which must all have the same columns set; ``rows`` is keyed by the
-    primary key, of which one statement of PostgreSQL may see each value only once."""
+def upsert_all(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
+    """What ``upsert`` does, on many rows at once. All must have the same columns, and no two the same primary key: one
+    statement of PostgreSQL may see each only once."""
     if not rows:
         return
     statement = _insert(session, table)
     keys = inspect(table).primary_key
-    values = [_values(row) for row in rows.values()]
-    others = {name: statement.excluded[name] for name in values[0].keys() - {key.key for key in keys}}
-    session.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), values)
+    others = {name: statement.excluded[name] for name in rows[0].keys() - {key.key for key in keys}}
+    session.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
 
 
 def matches_text(text: str, *columns: InstrumentedAttribute[str]) -> ColumnElement[bool]:

@@ -286,6 +286,26 @@ class Event(Base):
     payload: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class EventCompaction(Base):
+    """What was removed of a job's log, by kind, and how far compaction has looked. No row: nothing was removed.
+
+    ``through`` is the last sequence that was looked at; the kept numbers count what is left up to there. All up to
+    ``mark_sequence`` was in the log at ``mark_time``.
+    """
+
+    __tablename__ = "event_compactions"
+    job_id: Mapped[str] = mapped_column(ForeignKey("training_jobs.id", ondelete="CASCADE"), primary_key=True)
+    mark_sequence: Mapped[int]
+    mark_time: Mapped[datetime]
+    through: Mapped[int] = mapped_column(default=0)
+    log_removed_through: Mapped[int] = mapped_column(default=0)
+    progress_removed_through: Mapped[int] = mapped_column(default=0)
+    metric_removed_through: Mapped[int] = mapped_column(default=0)
+    log_kept: Mapped[int] = mapped_column(default=0)
+    progress_kept: Mapped[int] = mapped_column(default=0)
+    metric_kept: Mapped[int] = mapped_column(default=0)
+
+
 class Metric(Base):
     """Metrics of one step of one epoch; a repeated epoch replaces them."""
 

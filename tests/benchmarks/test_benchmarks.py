@@ -26,6 +26,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     ("name", "sides"),
     [
         ("unary_rate", {"bare handler", "gateway"}),
+        ("fan_out", {"bare server, 50 watchers", "gateway, 50 watchers", "gateway, 200 watchers"}),
         ("analysis", {"bare loop", "gateway"}),
         ("upload", {"copying, synced", "copying", "boto3 to S3", "gateway to a folder", "gateway to S3"}),
         ("fetch", {"boto3, one by one", "trainer"}),

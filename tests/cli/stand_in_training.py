@@ -32,16 +32,16 @@ WatchRequest: TypeAlias = (
 class Training(training_service_pb2_grpc.TrainingServiceServicer):
     """Keeps jobs and their events. A watch tells what is there and ends with the job; ``break_every`` breaks each
     connection after so many events, ``hang`` lets watches wait for more, ``get_job_breaks`` so many times an ended job
-    cannot be had. Watches from before ``oldest`` are refused; with ``restarts`` a job is killed and goes on."""
+    cannot be had. Watches from before ``removed_through`` are refused; with ``restarts`` a job is killed and goes on."""
 
     jobs: dict[str, training_pb2.TrainingJob] = field(default_factory=dict)
     events: dict[str, list[event_pb2.JobEvent]] = field(default_factory=dict)
     specs: list[training_pb2.TrainingJobSpec] = field(default_factory=list)
     outcome: job_state_pb2.JobState = job_state_pb2.JOB_STATE_COMPLETED
     break_every: int | None = None
+    removed_through: int = 0
     hang: bool = False
     get_job_breaks: int = 0
-    oldest: int = 0
     watches: list[int | None] = field(default_factory=list)
     image_requests: list[training_pb2.ListValidationImagesRequest] = field(default_factory=list)
     starts: list[training_pb2.StartJobRequest] = field(default_factory=list)
@@ -129,8 +129,9 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         job = self._find(request.job_id, context)
         after = request.after_sequence if request.HasField("after_sequence") else None
         self.watches.append(after)
-        if after is not None and after + 1 < self.oldest:
-            refuse(context, code_pb2.OUT_OF_RANGE, "SEQUENCE_EXPIRED", "No longer kept.")
+        if after is not None and after < self.removed_through:
+            oldest = {"oldest_sequence": str(self.removed_through + 1)}
+            refuse(context, code_pb2.OUT_OF_RANGE, "SEQUENCE_EXPIRED", "Some are no longer kept.", metadata=oldest)
         while self.places and context.is_active():
             time.sleep(0.01)
         for told, event in enumerate(event for event in self.events[job.id] if event.sequence > (after or 0)):

@@ -182,6 +182,31 @@ def test_watch_reconnects_without_gap_or_repeat(stand_in: StandIn, client: Clien
     assert len(tries) == 2
 
 
+def test_a_watch_of_what_is_kept_goes_on_where_something_was_removed(stand_in: StandIn, client: Client) -> None:
+    stand_in.training.break_every = 4
+    stand_in.training.removed_through = 6
+    job_id = start_job(client)
+    told: list[str] = []
+
+    def reconnected(error: VisionMeshError, seconds: float) -> None:
+        told.append(error.reason)
+        stand_in.training.break_every = None
+
+    sequences = [event.sequence for event in client.watch_job(job_id, patience=Patience(10, reconnected))]
+    assert sequences == list(range(1, 13))
+    assert told == ["SHUTTING_DOWN", "SEQUENCE_EXPIRED"]
+    assert stand_in.training.watches == [None, 4, None]
+
+
+def test_a_place_that_the_caller_gave_is_not_given_up(stand_in: StandIn, client: Client) -> None:
+    stand_in.training.removed_through = 6
+    job_id = start_job(client)
+    with pytest.raises(VisionMeshError) as caught:
+        list(client.watch_job(job_id, after_sequence=3, patience=Patience(10)))
+    assert (caught.value.reason, caught.value.metadata["oldest_sequence"]) == ("SEQUENCE_EXPIRED", "7")
+    assert stand_in.training.watches == [3]
+
+
 def test_watch_goes_on_after_a_sequence(client: Client) -> None:
     job_id = start_job(client)
     assert [event.sequence for event in client.watch_job(job_id, after_sequence=9)] == [10, 11, 12]

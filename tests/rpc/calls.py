@@ -1,4 +1,4 @@
-"""A service with all four kinds of call, for what interceptors must do alike for each."""
+"""A service with all four kinds of call, one of them in two manners, for what interceptors must do alike for each."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import grpc
 from google.protobuf.wrappers_pb2 import StringValue
 
 SERVICE = "visionmesh.test.FourKinds"
-KINDS = ("UnaryUnary", "UnaryStream", "StreamUnary", "StreamStream")
-STREAMS = ("UnaryStream", "StreamStream")
+KINDS = ("UnaryUnary", "UnaryStream", "UnaryStreamWritten", "StreamUnary", "StreamStream")
+STREAMS = ("UnaryStream", "UnaryStreamWritten", "StreamStream")
 
 
 class FourKinds:
@@ -28,6 +28,7 @@ class FourKinds:
         handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             "UnaryUnary": grpc.unary_unary_rpc_method_handler(self._unary_unary, **codec),
             "UnaryStream": grpc.unary_stream_rpc_method_handler(self._unary_stream, **codec),
+            "UnaryStreamWritten": grpc.unary_stream_rpc_method_handler(self._unary_stream_written, **codec),
             "StreamUnary": grpc.stream_unary_rpc_method_handler(self._stream_unary, **codec),
             "StreamStream": grpc.stream_stream_rpc_method_handler(self._stream_stream, **codec),
         }
@@ -39,6 +40,11 @@ class FourKinds:
     async def _unary_stream(self, request: StringValue, context: object) -> AsyncIterator[StringValue]:
         yield StringValue(value="first")
         yield StringValue(value=self._answer(request.value))
+
+    async def _unary_stream_written(self, request: StringValue, context: Any) -> None:
+        """The same, written to the context in place of yielded."""
+        await context.write(StringValue(value="first"))
+        await context.write(StringValue(value=self._answer(request.value)))
 
     async def _stream_unary(self, requests: AsyncIterator[StringValue], context: object) -> StringValue:
         texts = [request.value async for request in requests]
@@ -67,7 +73,7 @@ async def call(
     if kind == "StreamUnary":
         answer = await channel.stream_unary(path, **codec)(iter([request]), metadata=metadata, timeout=10)
         return [answer.value]
-    if kind == "UnaryStream":
+    if kind.startswith("UnaryStream"):
         stream = channel.unary_stream(path, **codec)(request, metadata=metadata, timeout=10)
     else:
         stream = channel.stream_stream(path, **codec)(iter([request]), metadata=metadata, timeout=10)

@@ -9,7 +9,13 @@ from sqlalchemy.orm import Session
 from storage.database.engine import Database
 from storage.database.jobs import JobRepository
 from storage.database.pages import Page
-from storage.database.projections import CheckpointRepository, MetricRepository, ValidationRepository, roll_back
+from storage.database.projections import (
+    CheckpointRepository,
+    MetricRepository,
+    MetricRow,
+    ValidationRepository,
+    roll_back,
+)
 from storage.database.tables import Checkpoint, Metric, Run, ValidationResult, now
 from tests.storage import builders
 
@@ -43,21 +49,42 @@ async def test_a_repeated_step_replaces_the_metric(database: Database, job_id: s
 
 
 async def test_many_metrics_at_once_are_stored_as_one_after_the_other(database: Database, job_id: str) -> None:
-    def points(*places: tuple[int, int, float | None]) -> list[Metric]:
-        shared: dict[str, object] = {"accuracy": None, "extra_metrics": {"f1": 0.5}}
-        return [metric(job_id, epoch, step, loss=loss, **shared) for epoch, step, loss in places]
+    def points(*places: tuple[int, int, float | None]) -> list[MetricRow]:
+        return [
+            MetricRow(
+                job_id=job_id,
+                epoch=epoch,
+                step=step,
+                sequence=1,
+                loss=loss,
+                accuracy=None,
+                learning_rate=math.inf,
+                extra_metrics={"f1": 0.5, "tab\tand \\ and\nline": math.nan},
+                time=time,
+            )
+            for epoch, step, loss in places
+        ]
 
     def work(session: Session) -> None:
         metrics = MetricRepository(session)
-        metrics.put_all([])
-        metrics.put_all(points((1, 0, 0.9), (1, 10, 0.8), (2, 0, 0.7)))
-        # Steps that are there already, and one twice in the same batch.
-        metrics.put_all(points((2, 0, 0.6), (1, 10, 0.5), (3, 0, 0.4), (3, 0, None)))
+        metrics.put_all(job_id, [])
+        metrics.put_all(job_id, points((1, 0, 0.9), (1, 10, 0.8), (2, 0, 0.7)))
+        # Steps that are there already, one before them all, and one twice in the same batch.
+        metrics.put_all(job_id, points((2, 0, 0.6), (1, 10, 0.5), (3, 0, 0.4), (3, 0, None), (0, 0, 1.0)))
 
+    time = now()
     await database.write(work)
     stored = await database.read(lambda session: MetricRepository(session).all(job_id))
-    assert [(row.epoch, row.step, row.loss) for row in stored] == [(1, 0, 0.9), (1, 10, 0.5), (2, 0, 0.6), (3, 0, None)]
-    assert all(row.extra_metrics == {"f1": 0.5} for row in stored)
+    assert [(row.epoch, row.step, row.loss) for row in stored] == [
+        (0, 0, 1.0),
+        (1, 0, 0.9),
+        (1, 10, 0.5),
+        (2, 0, 0.6),
+        (3, 0, None),
+    ]
+    assert all(row.extra_metrics.pop("f1") == 0.5 and row.time == time for row in stored)
+    assert all(math.isnan(row.extra_metrics.pop("tab\tand \\ and\nline")) for row in stored)
+    assert all(row.learning_rate == math.inf and not row.extra_metrics for row in stored)
 
 
 async def test_metrics_come_in_pages(database: Database, job_id: str) -> None:

@@ -70,6 +70,7 @@ class RunAgent:
         self._publisher = EventPublisher(
             self._spec,
             self._pending,
+            bell=folder.bell,
             target=self._settings.mesh_target,
             token=token,
             max_message_bytes=self._settings.max_message_bytes,

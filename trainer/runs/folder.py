@@ -6,6 +6,7 @@ dataset.json                     the prepared dataset, for the training process
 training.json, exit.json         which process trains, and how it ended
 training.spool                   events of the training process
 log.spool, agent.spool           events of the agent: lines of the output, and its own
+bell                             a pipe: who writes a spool wakes the agent by it
 stdout.log, stderr.log           output of the training process
 agent.log                        the agent's log
 stop                             there once the run is asked to stop
@@ -44,6 +45,7 @@ class RunFolder:
         self.training_spool = path / "training.spool"
         self.log_spool = path / "log.spool"
         self.agent_spool = path / "agent.spool"
+        self.bell = path / "bell"
         self.stdout = path / "stdout.log"
         self.stderr = path / "stderr.log"
         self.stop_file = path / "stop"

@@ -6,12 +6,15 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 import structlog
 
 from rpc.channel import open_mesh_channel
+from trainer.runs.bell import Bell
 from trainer.runs.pending import PendingEvents
 from visionmesh.errors import VisionMeshError, from_rpc
 from visionmesh.mesh.v1 import run_pb2, telemetry_pb2
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 FIRST_DELAY_SECONDS = 0.2
 LAST_DELAY_SECONDS = 5.0
+# How often the spools are looked into when nobody rings.
 POLL_SECONDS = 0.1
 EVENT_REFUSED = "EVENT_REFUSED"
 SOURCES = {
@@ -39,6 +43,9 @@ REFUSALS = (
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.UNIMPLEMENTED,
 )
+# Batches are not sent faster than this one after the other: events that are told one by one share transactions of the
+# gateway then. The first after a while goes at once.
+PACE_SECONDS = 0.02
 # A gateway that is connected and yet silent for so long is given up for a new connection.
 SILENCE_SECONDS = 30.0
 
@@ -49,8 +56,9 @@ class EventPublisher:
     """Sends what is pending and obeys the gateway's commands. One batch is under way at a time. ``target`` names one
     gateway, or several between commas, of which it speaks to one at a time.
 
-    ``abandoned`` is set when the gateway says that the run no longer counts, ``refusal`` when it refused an event: what
-    can still be published is, but the run is asked to stop. ``locked_out`` is set when nothing can be published.
+    ``bell`` is where writers of the spools ring. ``abandoned`` is set when the gateway says that the run no longer
+    counts, ``refusal`` when it refused an event: what can still be published is, but the run is asked to stop.
+    ``locked_out`` is set when nothing can be published.
     """
 
     def __init__(
@@ -58,6 +66,7 @@ class EventPublisher:
         spec: run_pb2.RunSpec,
         pending: PendingEvents,
         *,
+        bell: Path,
         target: str,
         token: str,
         max_message_bytes: int,
@@ -78,12 +87,18 @@ class EventPublisher:
         self._request_stop = request_stop
         self._refusal_seconds = refusal_seconds
         self._refused_since: float | None = None
+        self._bell = bell
         self._greeted = False
+        self._rung = asyncio.Event()
         self._answered = asyncio.Event()
         self._answer_time = 0.0
 
     async def run(self) -> None:
         """Publish until cancelled."""
+        with closing(Bell(self._bell, self._rung.set)):
+            await self._run()
+
+    async def _run(self) -> None:
         delay = FIRST_DELAY_SECONDS
         while True:
             try:
@@ -174,13 +189,16 @@ class EventPublisher:
         await self._send(call, telemetry_pb2.PublishEventsRequest(hello=self._hello))
         async with asyncio.timeout(SILENCE_SECONDS):
             await self._answered.wait()
-        sent_time = time.monotonic()
+        sent_time = batch_time = time.monotonic()
         while True:
-            self._answered.clear()
-            batch = [] if self._pending.in_flight else self._pending.next_batch()
+            self._rung.clear()
+            busy = self._pending.in_flight
+            batch = [] if busy else self._pending.next_batch()
             now = time.monotonic()
             if batch:
-                sent_time = now
+                busy = True
+                self._answered.clear()
+                sent_time = batch_time = now
                 message = telemetry_pb2.EventBatch(events=batch)
                 await self._send(call, telemetry_pb2.PublishEventsRequest(batch=message))
             elif now - sent_time >= self._heartbeat_seconds:
@@ -191,9 +209,12 @@ class EventPublisher:
                 await self._send(call, telemetry_pb2.PublishEventsRequest(heartbeat=telemetry_pb2.AgentHeartbeat()))
             try:
                 async with asyncio.timeout(POLL_SECONDS):
-                    await self._answered.wait()
+                    await (self._answered if busy else self._rung).wait()
             except TimeoutError:
                 continue  # time to look for new events
+            pause = batch_time + PACE_SECONDS - time.monotonic()
+            if pause > 0:
+                await asyncio.sleep(pause)
 
     async def _send(self, call: Call, request: telemetry_pb2.PublishEventsRequest) -> None:
         # A gateway that stopped reading holds writes up.

@@ -18,6 +18,7 @@ from typing import BinaryIO, Self
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from trainer.runs.bell import Ringer
 from visionmesh.mesh.v1 import run_pb2
 
 MAX_RECORD_BYTES = 32 << 20
@@ -68,11 +69,13 @@ class SpoolWriter:
     """The one writer of a spool. Threads may share it.
 
     Opening it cuts off a torn tail and goes on with the numbers. A record is with the operating system when ``append``
-    returns, so that it survives the process; with ``durable`` it also survives the machine.
+    returns, so that it survives the process; with ``durable`` it also survives the machine. ``bell`` is the pipe that
+    wakes the agent.
     """
 
-    def __init__(self, path: Path, source: run_pb2.EventSource) -> None:
+    def __init__(self, path: Path, source: run_pb2.EventSource, bell: Path | None = None) -> None:
         self._source = source
+        self._ringer = Ringer(bell) if bell is not None else None
         self._lock = threading.Lock()
         self._last_sequence = 0
         self._end = 0
@@ -115,12 +118,16 @@ class SpoolWriter:
                 self._last_sequence += 1
             if durable:
                 os.fsync(self._descriptor)
+            if self._ringer is not None:
+                self._ringer.ring()
         return event
 
     def close(self) -> None:
         """Make what was written durable and close the file."""
         os.fsync(self._descriptor)
         os.close(self._descriptor)
+        if self._ringer is not None:
+            self._ringer.close()
 
     def __enter__(self) -> Self:
         return self

@@ -67,11 +67,16 @@ def follow(
 
     ``open_stream`` takes ``after_sequence``; ``sequence_of`` gives an item's sequence, or None for a sign of life,
     which is not passed on. Raises ``VisionMeshError`` for every other error, and when patience ends.
+
+    Begun without ``after_sequence``, what is kept is asked for: when some of what was not seen yet has been removed,
+    that is told to ``patience`` and the stream goes on with the rest.
     """
     cursor = after_sequence
+    from_oldest = False
     delays = Backoff(patience)
     while True:
-        stream = open_stream(cursor)
+        stream = open_stream(None if from_oldest else cursor)
+        from_oldest = False
         delays.began()
         try:
             for item in stream:
@@ -83,7 +88,11 @@ def follow(
                 yield item
             return
         except grpc.RpcError as error:
-            delays.broke(error)
+            from_oldest = after_sequence is None and from_rpc(error).reason == "SEQUENCE_EXPIRED"
+            if from_oldest:
+                delays.told(from_rpc(error))
+            else:
+                delays.broke(error)
         finally:
             stream.cancel()
 
@@ -108,6 +117,11 @@ class Backoff:
     def began(self) -> None:
         """A stream was opened that has said nothing yet."""
         self._alive = False
+
+    def told(self, failure: VisionMeshError) -> None:
+        """A stream is opened again at once, and not as it was."""
+        if self._patience.on_reconnect is not None:
+            self._patience.on_reconnect(failure, 0.0)
 
     def broke(self, error: grpc.RpcError) -> None:
         """Wait before a stream is opened again; at once when a stream that was alive reached its age limit."""

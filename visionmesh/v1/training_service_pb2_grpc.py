@@ -215,7 +215,7 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListLogs(self, request, context):
-        """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST.
+        """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST, SEQUENCE_EXPIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -73,7 +73,7 @@ class TrainingServiceStub:
     ListMetrics: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListMetricsRequest, _training_pb2.ListMetricsResponse]
     """Lists a job's metrics by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
     ListLogs: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListLogsRequest, _training_pb2.ListLogsResponse]
-    """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
+    """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST, SEQUENCE_EXPIRED."""
     ListAttempts: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListAttemptsRequest, _training_pb2.ListAttemptsResponse]
     """Lists the checkpoints of a job that are kept (see CheckpointRetention), with metrics, size and digest. Reasons:
     JOB_NOT_FOUND, INVALID_REQUEST.
@@ -140,7 +140,7 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     ListMetrics: _aio.UnaryUnaryMultiCallable[_training_pb2.ListMetricsRequest, _training_pb2.ListMetricsResponse]  # type: ignore[assignment]
     """Lists a job's metrics by epoch. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
     ListLogs: _aio.UnaryUnaryMultiCallable[_training_pb2.ListLogsRequest, _training_pb2.ListLogsResponse]  # type: ignore[assignment]
-    """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
+    """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST, SEQUENCE_EXPIRED."""
     ListAttempts: _aio.UnaryUnaryMultiCallable[_training_pb2.ListAttemptsRequest, _training_pb2.ListAttemptsResponse]  # type: ignore[assignment]
     """Lists the checkpoints of a job that are kept (see CheckpointRetention), with metrics, size and digest. Reasons:
     JOB_NOT_FOUND, INVALID_REQUEST.
@@ -276,7 +276,7 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.ListLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.ListLogsResponse, _abc.Awaitable[_training_pb2.ListLogsResponse]]:
-        """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST."""
+        """Lists a job's log lines. Reasons: JOB_NOT_FOUND, INVALID_REQUEST, SEQUENCE_EXPIRED."""
 
     @_abc_1.abstractmethod
     def ListAttempts(

@@ -216,6 +216,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("dataset_id", "path", name="pk_prepared_uploads"),
     )
     op.create_table(
+        "event_compactions",
+        sa.Column("job_id", sa.String(length=40), nullable=False),
+        sa.Column("mark_sequence", sa.BigInteger(), nullable=False),
+        sa.Column("mark_time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("through", sa.BigInteger(), nullable=False),
+        sa.Column("log_removed_through", sa.BigInteger(), nullable=False),
+        sa.Column("progress_removed_through", sa.BigInteger(), nullable=False),
+        sa.Column("metric_removed_through", sa.BigInteger(), nullable=False),
+        sa.Column("log_kept", sa.BigInteger(), nullable=False),
+        sa.Column("progress_kept", sa.BigInteger(), nullable=False),
+        sa.Column("metric_kept", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["training_jobs.id"], name="fk_event_compactions_job_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("job_id", name="pk_event_compactions"),
+    )
+    op.create_table(
         "metrics",
         sa.Column("job_id", sa.String(length=40), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
@@ -293,6 +310,7 @@ def downgrade() -> None:
     op.drop_index("ix_runs_job_id", table_name="runs")
     op.drop_table("runs")
     op.drop_table("metrics")
+    op.drop_table("event_compactions")
     op.drop_table("prepared_uploads")
     op.drop_index("ix_dataset_problems_dataset_id", table_name="dataset_problems")
     op.drop_table("dataset_problems")
