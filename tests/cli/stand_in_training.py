@@ -32,7 +32,7 @@ WatchRequest: TypeAlias = (
 class Training(training_service_pb2_grpc.TrainingServiceServicer):
     """Keeps jobs and their events. A watch tells what is there and ends with the job; ``break_every`` breaks each
     connection after so many events, ``hang`` lets watches wait for more, ``get_job_breaks`` so many times an ended job
-    cannot be had. Watches from before ``removed_through`` are refused; with ``restarts`` a job is killed and goes on."""
+    cannot be had. ``removed_through`` refuses older places; with ``restarts`` a job is killed and goes on."""
 
     jobs: dict[str, training_pb2.TrainingJob] = field(default_factory=dict)
     events: dict[str, list[event_pb2.JobEvent]] = field(default_factory=dict)

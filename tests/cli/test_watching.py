@@ -147,7 +147,7 @@ def test_a_watch_whose_place_is_no_longer_kept_goes_on_from_how_the_job_stands(
 ) -> None:
     training = stand_in.training
     visionmesh(*CREATE)
-    training.oldest = 8
+    training.removed_through = 7
     training.jobs["j1"].last_sequence = 1
 
     def later() -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, event, text
 
 from gateway.events.live import LiveLog
 from gateway.events.log import JobLog
+from gateway.telemetry.event_rules import RunFacts
 from gateway.telemetry.service import TelemetryService
 from rpc.times import now_timestamp
 from storage.database.engine import Database
@@ -62,10 +63,11 @@ async def test_no_statement_of_ingest_reads_a_table(
     )
     await database.write(lambda session: JobRepository(session).add_run(Run(id="run_1", job_id=job.id, attempt=1)))
     telemetry = TelemetryService(JobLog(database, LiveLog(10)), write_contact_seconds=1.0)
-    await telemetry.receive("run_1", job.id, batch(1))
+    facts = RunFacts("run_1", job.id, job.project_id, epochs=1000)
+    await telemetry.receive(facts, batch(1))
     statements.clear()
-    await telemetry.receive("run_1", job.id, batch(2))
-    await telemetry.receive("run_1", job.id, batch(2))  # and again
+    await telemetry.receive(facts, batch(2))
+    await telemetry.receive(facts, batch(2))  # and again
     said = [
         (statement, parameters)
         for statement, parameters in statements

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rpc.channel import MAX_MESSAGE_BYTES
-from tests.trainer.fake_gateway import TOKEN, FakeGateway
+from tests.trainer.fake_gateway import RUN_TOKEN, FakeGateway
 from trainer.runs import publisher as publishing
 from trainer.runs.bell import Bell, Ringer
 from trainer.runs.folder import RunFolder
@@ -82,7 +82,7 @@ def publisher(folder: RunFolder, gateway: FakeGateway, bell: Path) -> EventPubli
         PendingEvents(folder),
         bell=bell,
         target=gateway.target,
-        token=TOKEN,
+        token=RUN_TOKEN,
         max_message_bytes=MAX_MESSAGE_BYTES,
         heartbeat_seconds=2.0,
         request_stop=lambda: None,
