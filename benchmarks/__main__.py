@@ -16,6 +16,7 @@ from benchmarks.worker import HOME, environment
 NAMES = (
     "unary_rate",
     "event_rate",
+    "restart",
     "watch_latency",
     "fan_out",
     "upload",

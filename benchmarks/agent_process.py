@@ -12,7 +12,6 @@ write    append ``count`` metrics, one every ``seconds`` on average at irregular
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import sys
@@ -20,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.worker import answer
+from benchmarks.worker import serve_async
 from rpc.channel import MAX_MESSAGE_BYTES
 from rpc.logs import configure_logs
 from trainer.runs.folder import RunFolder
@@ -109,11 +108,7 @@ class Agent:
 
 
 async def _serve(agent: Agent) -> None:
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
-        answer(await agent.handle(json.loads(line)))
+    await serve_async(agent.handle)
     await agent.close()
 
 

@@ -18,7 +18,7 @@ from benchmarks.databases import database_urls
 from benchmarks.gateway_process import GatewayProcess
 from benchmarks.history import add_metrics
 from benchmarks.measure import Options, Report, Series, in_turns, main, ratio, stage
-from benchmarks.records import running_job
+from benchmarks.records import run_token, running_job
 from benchmarks.worker import Worker
 
 TARGET = 5_000
@@ -87,7 +87,7 @@ def _agents(folder: Path, url: str, before: int, open_: ExitStack) -> list[Worke
             run.run_id,
             gateway.mesh_address,
             str(before // JOBS),
-            variables={TOKEN_VARIABLE: gateway.mesh_token},
+            variables={TOKEN_VARIABLE: run_token(gateway.database_url, run.run_id)},
         )
         agents.append(open_.enter_context(worker))
     return agents

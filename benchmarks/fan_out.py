@@ -14,10 +14,10 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.agent_process import TOKEN_VARIABLE as MESH_TOKEN_VARIABLE
+from benchmarks.agent_process import TOKEN_VARIABLE as RUN_TOKEN_VARIABLE
 from benchmarks.gateway_process import GatewayProcess
 from benchmarks.measure import Options, Report, Series, in_turns, main, ratio
-from benchmarks.records import running_job
+from benchmarks.records import run_token, running_job
 from benchmarks.stream_clients import TOKEN_VARIABLE
 from benchmarks.worker import Worker
 
@@ -88,7 +88,7 @@ def _gateway_source(gateway: GatewayProcess, folder: Path, open_: ExitStack, pro
             run.job_id,
             run.run_id,
             gateway.mesh_address,
-            variables={MESH_TOKEN_VARIABLE: gateway.mesh_token},
+            variables={RUN_TOKEN_VARIABLE: run_token(gateway.database_url, run.run_id)},
         )
     )
     agent.ask(do="follow")

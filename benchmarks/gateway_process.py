@@ -53,6 +53,7 @@ class GatewayProcess:
 
     def __enter__(self) -> Self:
         addresses = self._folder / "gateway.json"
+        addresses.unlink(missing_ok=True)
         log_file = self._folder / "gateway.log"
         with log_file.open("wb") as log:
             self._process = subprocess.Popen(
@@ -72,6 +73,12 @@ class GatewayProcess:
         self.address, self.mesh_address = found["public"], found["mesh"]
         self.token = (self._folder / "token").read_text().strip()
         return self
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

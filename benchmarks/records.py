@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from sqlalchemy.orm import Session
 
@@ -35,6 +36,25 @@ def running_jobs(database_url: str, count: int, epochs: int = MAX_EPOCHS) -> lis
 def run_token(database_url: str, run_id: str) -> str:
     """Make a token for the agent of a run."""
     return asyncio.run(_run_token(database_url, run_id))
+
+
+def add_ended_jobs(database_url: str, count: int) -> None:
+    """Make as many jobs that were COMPLETED some time ago."""
+    asyncio.run(_add_ended_jobs(database_url, count))
+
+
+async def _add_ended_jobs(database_url: str, count: int) -> None:
+    database = Database(database_url, pool_size=1)
+
+    def add(session: Session, some: int) -> None:
+        for _ in range(some):
+            JobRepository(session).change_state(_add(session, 10).job_id, ["RUNNING"], "COMPLETED", end_time=now())
+
+    try:
+        for start in range(0, count, 500):
+            await database.write(partial(add, some=min(500, count - start)))
+    finally:
+        await database.close()
 
 
 async def _run_token(database_url: str, run_id: str) -> str:

@@ -10,7 +10,6 @@ fetch  write ``answers`` answers that follow ``after`` to ``file``, to be stream
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 import time
@@ -19,7 +18,7 @@ from typing import Any
 
 import grpc
 
-from benchmarks.worker import answer
+from benchmarks.worker import serve_async
 from rpc.process import loop_factory
 from rpc.server import service_name
 from visionmesh.v1 import training_pb2, training_service_pb2
@@ -97,10 +96,7 @@ def read_messages(path: Path) -> list[bytes]:
 
 
 async def _serve(clients: Clients) -> None:
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
-        answer(await clients.handle(json.loads(line)))
+    await serve_async(clients.handle)
     await clients.close()
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -85,6 +86,14 @@ def serve(handle: Callable[[dict[str, Any]], Any]) -> None:
     """Answer commands until there are no more."""
     for line in sys.stdin:
         answer(handle(json.loads(line)))
+
+
+async def serve_async(handle: Callable[[dict[str, Any]], Awaitable[Any]]) -> None:
+    """What ``serve`` does, beside others on an event loop."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line := await reader.readline():
+        answer(await handle(json.loads(line)))
 
 
 def timed(command: Mapping[str, Any], work: Callable[[], Any]) -> Any:

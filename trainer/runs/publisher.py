@@ -58,7 +58,8 @@ class EventPublisher:
 
     ``bell`` is where writers of the spools ring. ``abandoned`` is set when the gateway says that the run no longer
     counts, ``refusal`` when it refused an event: what can still be published is, but the run is asked to stop.
-    ``locked_out`` is set when nothing can be published.
+    ``locked_out`` is set when nothing can be published. ``greeted`` says whether a gateway has answered its hello since
+    the last connection was begun.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class EventPublisher:
         self._refusal_seconds = refusal_seconds
         self._refused_since: float | None = None
         self._bell = bell
-        self._greeted = False
+        self.greeted = False
         self._rung = asyncio.Event()
         self._answered = asyncio.Event()
         self._answer_time = 0.0
@@ -114,7 +115,7 @@ class EventPublisher:
                     logger.warning("gateway away", target=self._targets[0], error=detail, retry_seconds=delay)
                     # The next time another gateway, if there is one: this one is away, shutting down or in trouble.
                     self._targets.append(self._targets.pop(0))
-            if self._greeted:
+            if self.greeted:
                 delay = FIRST_DELAY_SECONDS
             # Many agents lose one gateway at the same moment; they need not all come back at the same.
             await asyncio.sleep(delay * random.uniform(0.75, 1.25))
@@ -147,7 +148,7 @@ class EventPublisher:
 
     async def _session(self) -> None:
         """One connection, until it breaks or the gateway closes it."""
-        self._greeted = False
+        self.greeted = False
         self._answered.clear()
         # A channel of its own: one that failed waits longer and longer before it tries again.
         async with open_mesh_channel(self._targets[0], self._token, self._max_message_bytes) as channel:
@@ -170,12 +171,12 @@ class EventPublisher:
             self._answer_time = time.monotonic()
             if response.HasField("acknowledgement"):
                 positions = {int(item.source): item.source_sequence for item in response.acknowledgement.positions}
-                if self._greeted:
+                if self.greeted:
                     self._pending.acknowledge(positions)
                     self._refused_since = None
                 else:
                     self._pending.rewind(positions)
-                    self._greeted = True
+                    self.greeted = True
                     logger.info("connected", target=self._targets[0], durable=positions)
                 self._answered.set()
             elif response.command == telemetry_pb2.RUN_COMMAND_STOP:
