@@ -16,7 +16,7 @@ class Proxy:
     """Relays connections to a port of this machine, for the length of the block.
 
     ``bytes_per_second`` limits what clients send, all of them together; ``cut_after`` cuts every connection each time
-    so many more bytes were sent, ``cuts`` times.
+    so many more bytes were sent, ``cuts`` times. ``away()`` cuts all of them and takes no new one until ``back()``.
     """
 
     def __init__(self, target: int, *, bytes_per_second: float = 0.0, cut_after: int = 0, cuts: int = 0) -> None:
@@ -28,6 +28,7 @@ class Proxy:
         self._free_at = time.monotonic()
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
+        self._away = False
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = int(self._listening.getsockname()[1])
 
@@ -49,10 +50,22 @@ class Proxy:
             with suppress(OSError):  # it may have ended by itself
                 connection.shutdown(socket.SHUT_RDWR)
 
+    def away(self) -> None:
+        """Let nobody through, from now on."""
+        self._away = True
+        self.cut()
+
+    def back(self) -> None:
+        """Let everybody through again."""
+        self._away = False
+
     def _accept(self) -> None:
         while True:
             try:
                 client, _ = self._listening.accept()
+                if self._away:
+                    client.close()
+                    continue
                 server = socket.create_connection(("127.0.0.1", self.target))
             except ConnectionRefusedError:
                 client.close()

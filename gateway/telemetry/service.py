@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from gateway.events.log import JobLog, JobTransaction
 from gateway.telemetry.projection import SOURCES, ingest
 from rpc.errors import DomainError, invalid_request
+from rpc.kill_points import KillPoint, passing
 from storage.database.errors import SequenceGap
 from storage.database.tables import now
 from visionmesh.errors import Violation
@@ -95,12 +96,15 @@ class TelemetryService:
                 raise Superseded(run.end_kind if run is not None else "unknown")
             ingest(transaction, run_id, events)
             transaction.jobs.touch(run_id, now())
-            return transaction.positions(run_id)
+            positions = transaction.positions(run_id)
+            passing(KillPoint.INGEST_BEFORE_COMMIT)
+            return positions
 
         try:
             positions = await self._log.transact(job_id, take)
         except SequenceGap as gap:
             raise invalid_request([Violation("batch.events", str(gap))]) from gap
+        passing(KillPoint.INGEST_AFTER_COMMIT)
         self._heard(run_id, written=True)
         return positions
 

@@ -13,6 +13,7 @@ from gateway.fleet import Fleet, Trainer
 from gateway.telemetry.service import TelemetryService
 from gateway.training.attempts import begin_attempt, end_attempt, run_spec
 from rpc.errors import DomainError
+from rpc.kill_points import KillPoint, passing
 from storage.database.datasets import DatasetRepository
 from storage.database.jobs import JobRepository
 from storage.database.tables import TrainingJob, now
@@ -103,6 +104,7 @@ class Dispatcher:
                 return
             spec = await self._log.transact(job.id, partial(_begin, address=trainer.address))
             if spec is not None:
+                passing(KillPoint.DISPATCH_RECORDED)
                 trainer.description.free_slots -= 1  # until the next poll knows
                 self._telemetry.expect(spec.run_id, spec.job_id)
                 await self._start(trainer, spec)
@@ -118,9 +120,11 @@ class Dispatcher:
                 message=f"The trainer did not start the run: {error.message}",
                 metadata={**error.metadata, "cause": error.reason},
             )
-            await self._log.transact(spec.job_id, partial(_take_back, spec=spec, reason=error.reason, failure=failure))
-            self._telemetry.abandon(spec.run_id)
+            take_back = partial(_take_back, spec=spec, reason=error.reason, failure=failure)
+            if await self._log.transact(spec.job_id, take_back):
+                self._telemetry.abandon(spec.run_id)
             return
+        passing(KillPoint.DISPATCH_STARTED)
         logger.info("run started", run_id=spec.run_id, job_id=spec.job_id, trainer=trainer.address)
 
     async def _has_dataset(self, job: TrainingJob) -> bool:
@@ -136,7 +140,11 @@ class Dispatcher:
 
 def _begin(transaction: JobTransaction, address: str) -> run_pb2.RunSpec | None:
     """Begin an attempt, unless the job was stopped meanwhile."""
-    return begin_attempt(transaction, address) if transaction.job.state == "QUEUED" else None
+    if transaction.job.state != "QUEUED":
+        return None
+    spec = begin_attempt(transaction, address)
+    passing(KillPoint.DISPATCH_BEFORE_COMMIT)
+    return spec
 
 
 def _present_run(transaction: JobTransaction) -> tuple[run_pb2.RunSpec, str]:
@@ -145,11 +153,16 @@ def _present_run(transaction: JobTransaction) -> tuple[run_pb2.RunSpec, str]:
     return run_spec(transaction.session, job), run.trainer_address if run is not None else ""
 
 
-def _take_back(transaction: JobTransaction, spec: run_pb2.RunSpec, reason: str, failure: common_pb2.Failure) -> None:
-    """What a refused start means: back to the queue when another try may do, else the end of the attempt."""
+def _take_back(transaction: JobTransaction, spec: run_pb2.RunSpec, reason: str, failure: common_pb2.Failure) -> bool:
+    """What a refused start means: back to the queue when another try may do, else the end of the attempt.
+
+    False when the run counts all the same: it trains already, and only the answer to its start was lost.
+    """
     job = transaction.job
-    if job.current_run_id != spec.run_id or job.state not in ("PREPARING", "STOPPING"):
-        return
+    if job.current_run_id != spec.run_id:
+        return True
+    if job.state not in ("PREPARING", "STOPPING"):
+        return False
     if job.state == "STOPPING":
         end_attempt(transaction, spec.run_id, "STOPPED", None, end_kind="START_REFUSED")
     elif reason in TRANSIENT:
@@ -157,3 +170,4 @@ def _take_back(transaction: JobTransaction, spec: run_pb2.RunSpec, reason: str, 
         transaction.change_state("QUEUED")
     else:
         end_attempt(transaction, spec.run_id, "FAILED", failure, end_kind="START_REFUSED")
+    return True

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from gateway.training.states import WITH_RUN
 from rpc.errors import DomainError
+from rpc.kill_points import KillPoint, passing
 from storage.database.engine import Database
 from storage.database.errors import DatabaseUnavailable
 from storage.database.jobs import JobRepository
@@ -121,6 +122,7 @@ class ValidationObjects:
             task.exception()  # seen, also when every caller has left
 
     async def _remove(self, paths: Sequence[str]) -> None:
+        passing(KillPoint.REMOVAL_OF_VALIDATION)
         try:
             for path in paths:
                 await self.in_thread(self._store.delete, path)

@@ -18,12 +18,14 @@ from typing import Any
 
 import structlog
 
+from rpc.kill_points import KillPoint, passing
 from rpc.logs import configure_logs
 from trainer.runs import endings
 from trainer.runs.agent_events import AgentEvents
 from trainer.runs.agent_settings import MESH_TOKEN_VARIABLE
 from trainer.runs.daemon import in_daemon_thread
 from trainer.runs.folder import RunFolder
+from trainer.runs.full_disk import is_disk_full
 from trainer.runs.lock import AgentLock
 from trainer.runs.log_tail import LogTail
 from trainer.runs.pending import PendingEvents
@@ -89,7 +91,9 @@ class RunAgent:
             # The end is the last event of the run: nothing may come behind it.
             await self._publisher.drained()
             self._events.end(end)
+            passing(KillPoint.END_RECORDED)
         await self._publisher.drained()
+        passing(KillPoint.END_PUBLISHED)
         logger.info("run ended and published")
 
     async def _end_of_run(self) -> run_pb2.RunEnd:
@@ -107,11 +111,8 @@ class RunAgent:
             telling.cancel()
             uploading.cancel()
             raise
-        except CheckpointLost as error:
-            return endings.failed("STORAGE_CORRUPT", str(error))
-        except Exception:
-            logger.exception("the agent failed")
-            return endings.failed("INTERNAL", "The run agent failed; its log in the trainer's run folder tells more.")
+        except Exception as error:
+            return _own_failure(error)
         finally:
             over.set()
             if self._child is not None:
@@ -148,21 +149,25 @@ class RunAgent:
         self, child: TrainingChild, stopping: asyncio.Task[None], uploading: asyncio.Task[None]
     ) -> run_pb2.RunEnd:
         waiting = asyncio.create_task(child.wait())
+        filled = asyncio.create_task(self._disk_filled())
         overdue = False
         try:
             # Uploads go on as long as the training: ended before it, they failed.
-            await asyncio.wait({waiting, stopping, uploading}, return_when=asyncio.FIRST_COMPLETED)
-            if not waiting.done() and not uploading.done():
+            await asyncio.wait({waiting, stopping, uploading, filled}, return_when=asyncio.FIRST_COMPLETED)
+            if not (waiting.done() or uploading.done() or filled.done()):
                 grace = self._settings.stop_grace_seconds
                 await asyncio.wait({waiting, uploading}, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
                 overdue = not waiting.done()
         finally:
+            filled.cancel()
             if not waiting.done():
                 logger.warning("killing the training", overdue_stop=overdue)
                 child.kill()
         returncode = await waiting
         self._folder.record_exit(returncode)
         logger.info("training process ended", returncode=returncode)
+        if self._folder.reserve.is_released():
+            return endings.disk_full()
         return endings.stopped() if overdue else endings.process_gone(returncode)
 
     async def _let_go(self, in_use: ExitStack) -> None:
@@ -178,6 +183,8 @@ class RunAgent:
         training = self._folder.training_process()
         if training is not None:
             await asyncio.to_thread(training.kill_group)
+        if self._folder.reserve.is_released():
+            return endings.disk_full()
         return endings.stopped() if self._folder.stop_requested() else endings.agent_gone()
 
     async def _stop_requested(self) -> None:
@@ -185,6 +192,22 @@ class RunAgent:
             if self._folder.stop_requested():
                 return
             await asyncio.sleep(STOP_POLL_SECONDS)  # any process may ask, by a file
+
+    async def _disk_filled(self) -> None:
+        while True:
+            if self._folder.reserve.is_released():
+                return
+            await asyncio.sleep(STOP_POLL_SECONDS)  # any process of the run may find it full
+
+
+def _own_failure(error: Exception) -> run_pb2.RunEnd:
+    """How a run ends whose agent cannot go on."""
+    if is_disk_full(error):
+        return endings.disk_full()
+    if isinstance(error, CheckpointLost):
+        return endings.failed("STORAGE_CORRUPT", str(error))
+    logger.error("the agent failed", exc_info=error)
+    return endings.failed("INTERNAL", "The run agent failed; its log in the trainer's run folder tells more.")
 
 
 def main(arguments: list[str]) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from trainer.runs.folder import signal_name
+from trainer.runs.full_disk import MESSAGE
 from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import common_pb2, event_pb2
 
 KILLED = "TRAINING_PROCESS_KILLED"
+DISK_FULL = "DISK_FULL"
 
 
 def stopped() -> run_pb2.RunEnd:
@@ -35,6 +37,11 @@ def process_gone(returncode: int) -> run_pb2.RunEnd:
             " Often this means that the machine ran out of memory: a smaller batch size or image size needs less."
         )
     return failed(KILLED, message, exit_signal=name)
+
+
+def disk_full() -> run_pb2.RunEnd:
+    """The disk of the run folder took no more bytes."""
+    return failed(DISK_FULL, MESSAGE)
 
 
 def agent_gone() -> run_pb2.RunEnd:

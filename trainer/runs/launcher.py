@@ -14,9 +14,13 @@ import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from rpc.errors import DomainError
+from rpc.kill_points import VARIABLE as KILL_VARIABLE
+from rpc.kill_points import KillPoint, passing
 from storage.objects.open import absolute
 from trainer.runs.agent_settings import MESH_TOKEN_VARIABLE, AgentSettings
+from trainer.runs.endings import DISK_FULL
 from trainer.runs.folder import RunFolder
+from trainer.runs.full_disk import is_disk_full
 from trainer.runs.lock import AgentLock
 from trainer.runs.training_child import CHECKOUT
 from trainer.settings import TrainerSettings
@@ -64,7 +68,10 @@ class LocalLauncher:
         self._recoveries: dict[str, _Recoveries] = {}
 
     def start(self, spec: run_pb2.RunSpec) -> None:
-        """Start a run; one that was started before is left as it is. Raises BUSY when every slot is taken."""
+        """Start a run; one that was started before is left as it is.
+
+        Raises BUSY when every slot is taken, DISK_FULL.
+        """
         with self._lock:
             if RunFolder(self._runs / spec.run_id).exists():
                 return
@@ -76,8 +83,12 @@ class LocalLauncher:
                     metadata={"slots": str(self._slots)},
                     retry_seconds=BUSY_RETRY_SECONDS,
                 )
-            folder = RunFolder.create(self._runs / spec.run_id, spec, self._agent_settings)
-            self._start_agent(folder, recover=False)
+            try:
+                self._start(spec)
+            except OSError as error:
+                if not is_disk_full(error):
+                    raise
+                raise DomainError(DISK_FULL, "The trainer's disk is full: make room, then start the job.") from error
 
     def stop(self, run_id: str, *, kill: bool) -> bool:
         """Ask a run to stop at its next batch, or end it at once and publish nothing more; False: no such run."""
@@ -124,6 +135,12 @@ class LocalLauncher:
                     self._kill(folder)
             self._reap()
 
+    def _start(self, spec: run_pb2.RunSpec) -> None:
+        folder = RunFolder.create(self._runs / spec.run_id, spec, self._agent_settings)
+        passing(KillPoint.START_FOLDER_MADE)
+        self._start_agent(folder, recover=False)
+        passing(KillPoint.START_AGENT_STARTED)
+
     def _look_after(self) -> None:
         self._reap()
         for folder in self._active():
@@ -143,6 +160,10 @@ class LocalLauncher:
         if lock is None:
             return  # one was started by somebody else
         command = [sys.executable, "-m", "trainer.runs.agent", str(folder.path), "--lock-fd", str(lock.descriptor)]
+        environment = os.environ | {MESH_TOKEN_VARIABLE: self._token}
+        if recover:
+            # The point at which the agent before this one was killed has done its part.
+            environment.pop(KILL_VARIABLE, None)
         try:
             with folder.agent_log.open("ab") as log:
                 child = subprocess.Popen(
@@ -151,7 +172,7 @@ class LocalLauncher:
                     stdout=log,
                     stderr=log,
                     cwd=CHECKOUT,
-                    env=os.environ | {MESH_TOKEN_VARIABLE: self._token},
+                    env=environment,
                     pass_fds=(lock.descriptor,),
                     start_new_session=True,
                 )

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from trainer.adapter import BadTrainingData, PretrainedUnavailable, TrainingDiverged
 from trainer.loading import load_adapter
+from trainer.runs.endings import DISK_FULL
 from trainer.runs.folder import RunFolder
+from trainer.runs.full_disk import MESSAGE, is_disk_full
 from trainer.runs.reporter import SpoolReporter
 from trainer.runs.training_inputs import TrainingInputs, task_name, training_spec
 from visionmesh.mesh.v1 import run_pb2
@@ -50,6 +52,8 @@ def _failure(error: BaseException) -> common_pb2.Failure:
     for kind, reason in _REASONS.items():
         if isinstance(error, kind):
             return common_pb2.Failure(reason=reason, message=str(error)[:MAX_MESSAGE_CHARACTERS])
+    if is_disk_full(error):
+        return common_pb2.Failure(reason=DISK_FULL, message=MESSAGE)
     message = f"The training raised {type(error).__name__}: {error}"
     return common_pb2.Failure(reason="TRAINING_ERROR", message=message[:MAX_MESSAGE_CHARACTERS])
 

@@ -62,6 +62,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_PRESIGNED_UPLOADS_UNSUPPORTED: _ClassVar[ErrorReason]
     ERROR_REASON_IMPORT_NOT_ALLOWED: _ClassVar[ErrorReason]
     ERROR_REASON_IMPORT_FAILED: _ClassVar[ErrorReason]
+    ERROR_REASON_DISK_FULL: _ClassVar[ErrorReason]
 TASK_TYPE_UNSPECIFIED: TaskType
 TASK_TYPE_IMAGE_CLASSIFICATION: TaskType
 TASK_TYPE_OBJECT_DETECTION: TaskType
@@ -112,6 +113,7 @@ ERROR_REASON_BAD_ARCHIVE: ErrorReason
 ERROR_REASON_PRESIGNED_UPLOADS_UNSUPPORTED: ErrorReason
 ERROR_REASON_IMPORT_NOT_ALLOWED: ErrorReason
 ERROR_REASON_IMPORT_FAILED: ErrorReason
+ERROR_REASON_DISK_FULL: ErrorReason
 
 class Failure(_message.Message):
     __slots__ = ("reason", "message", "metadata")
