@@ -74,6 +74,8 @@ class Proxy:
                 return
             with self._lock:
                 self._open |= {client, server}
+            if self._away:  # it went in between
+                self.cut()
             threading.Thread(target=self._relay, args=(client, server, True), daemon=True).start()
             threading.Thread(target=self._relay, args=(server, client, False), daemon=True).start()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from tests.end_to_end import digits
 from tests.end_to_end.conftest import Backend, serving
 from tests.end_to_end.processes import AGENT, TRAINING, kill_part, kill_run, of_runs, until
+from tests.watching import Watching
 from visionmesh.cli.processes import TRAINERS, EmbeddedMesh
 from visionmesh.client import Client, Patience
 from visionmesh.v1 import dataset_pb2, event_pb2, job_state_pb2, training_pb2
@@ -54,28 +54,6 @@ def job(
         if metric.epoch == 2:
             break
     return job
-
-
-class Watching:
-    """Someone who watches all the while, over a connection that breaks."""
-
-    def __init__(self, client: Client, job_id: str) -> None:
-        self.events: list[event_pb2.JobEvent] = []
-        self.breaks = 0
-        self._thread = threading.Thread(target=self._watch, args=(client, job_id), daemon=True)
-        self._thread.start()
-
-    def to_the_end(self) -> list[event_pb2.JobEvent]:
-        self._thread.join(120)
-        assert not self._thread.is_alive()
-        return self.events
-
-    def _watch(self, client: Client, job_id: str) -> None:
-        def broke(error: Exception, seconds: float) -> None:
-            self.breaks += 1
-
-        for event in client.watch_job(job_id, patience=Patience(60, broke)):
-            self.events.append(event)
 
 
 def check_whole(client: Client, job_id: str, events: list[event_pb2.JobEvent], epochs: int = EPOCHS) -> None:

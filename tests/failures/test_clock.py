@@ -1,0 +1,97 @@
+"""A machine's clock that is set in mid-training: forward by hours and back by days."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.failures.checker import check_job
+from tests.failures.conftest import upload
+from tests.failures.mesh import COMPLETED, ENDLESS, RUNNING, STOPPED, Mesh
+from visionmesh.v1 import dataset_pb2
+
+# The library comes built for one kind of machine.
+pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="libfaketime is built for x86-64")
+
+LEASE_SECONDS = 4.0
+
+
+class Clock:
+    """The clock of every process of a mesh; what measures time from the start of the machine stays as it is."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.set("+0")
+
+    def set(self, offset: str) -> None:
+        """Set it, as libfaketime writes offsets: ``+2h``, ``-3d``."""
+        self._file.write_text(f"{offset}\n")
+
+    def environment(self) -> dict[str, str]:
+        """Variables that give a process this clock."""
+        found = find_spec("libfaketime")
+        assert found is not None and found.origin is not None, "libfaketime is not installed"
+        return {
+            "LD_PRELOAD": str(Path(found.origin).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1"),
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_NO_CACHE": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+        }
+
+
+@pytest.fixture(scope="module")
+def clock(tmp_path_factory: pytest.TempPathFactory) -> Clock:
+    return Clock(tmp_path_factory.mktemp("clock") / "offset")
+
+
+@pytest.fixture(scope="module")
+def mesh(clock: Clock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    environment = {
+        **clock.environment(),
+        "VISIONMESH_LEASE_SECONDS": str(LEASE_SECONDS),
+        "VISIONMESH_CONTACT_LOST_SECONDS": str(LEASE_SECONDS / 2),
+    }
+    mesh = Mesh(tmp_path_factory.mktemp("mesh"), environment)
+    mesh.start()
+    yield mesh
+    mesh.stop()
+
+
+def test_a_clock_that_is_set_ends_no_run_and_loses_no_event(
+    mesh: Mesh, dataset: dataset_pb2.Dataset, clock: Clock, tmp_path: Path
+) -> None:
+    job_id = mesh.in_training(dataset, epochs=ENDLESS)
+    began = mesh.client.get_job(job_id).create_time.seconds
+    for offset, hours in (("+6h", 6), ("-3d", -72)):
+        clock.set(offset)
+        # Longer than a lease, in which nothing was heard of the run if clocks were believed.
+        until_time = time.monotonic() + LEASE_SECONDS + 2
+        while time.monotonic() < until_time:
+            job = mesh.client.get_job(job_id)
+            assert (job.state, job.attempt) == (RUNNING, 1) and not job.HasField("contact_lost_time")
+            time.sleep(0.2)
+        # The clock was set indeed, and everything else works as ever.
+        other = mesh.create(dataset)
+        assert abs(other.create_time.seconds - began - hours * 3600) < 1800
+        mesh.client.start_job(other.id)
+        mesh.wait_for_epoch(other.id, 3)
+        upload(mesh, tmp_path / offset)
+    # Servers that start by another clock than the run did take it back.
+    mesh.rearm(mesh.gateway)
+    mesh.rearm(mesh.trainer)
+    assert mesh.client.get_job(job_id).state == RUNNING
+    mesh.client.stop_job(job_id)
+    stopped = mesh.ended(job_id)
+    assert (stopped.state, stopped.attempt, stopped.failure.reason) == (STOPPED, 1, "")
+    check_job(mesh, job_id)
+    jobs = list(mesh.client.jobs())
+    assert len(jobs) == 3
+    for job in jobs:
+        if job.id != job_id:
+            assert mesh.ended(job.id).state == COMPLETED
+            check_job(mesh, job.id)
