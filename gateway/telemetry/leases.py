@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
@@ -22,8 +24,8 @@ logger = structlog.get_logger()
 
 
 class LeaseKeeper:
-    """Judges the runs once every ``check_seconds``. After a start of the gateway every lease begins anew: agents that
-    went on meanwhile get the time to say hello."""
+    """Judges the runs once every ``check_seconds``. After a start of the gateway every lease begins anew, and again when
+    nothing could be judged for a while: agents that went on meanwhile get the time to say hello."""
 
     def __init__(
         self,
@@ -41,10 +43,12 @@ class LeaseKeeper:
         self._contact_lost_seconds = contact_lost_seconds
         self._lease_seconds = lease_seconds
         self._check_seconds = check_seconds
+        self._judged_time = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to judge."""
+        self._judged_time = time.monotonic()
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
@@ -63,7 +67,15 @@ class LeaseKeeper:
 
     async def _check(self) -> None:
         jobs = await self._log.database.read(lambda session: JobRepository(session).in_states(WITH_RUN))
+        if time.monotonic() - self._judged_time > self._contact_lost_seconds + self._check_seconds:
+            # The database was away, or this process stood still: who was silent cannot be told from who was not heard.
+            logger.warning("leases begin anew", after_seconds=round(time.monotonic() - self._judged_time))
+            self._telemetry.begin_leases_anew()
         self._telemetry.forget_others({job.current_run_id for job in jobs})
+        await self._judge(jobs)
+        self._judged_time = time.monotonic()
+
+    async def _judge(self, jobs: Sequence[TrainingJob]) -> None:
         for job in jobs:
             silent = self._telemetry.silent_seconds(job.current_run_id, job.id)
             if silent > self._lease_seconds:

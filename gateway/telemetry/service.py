@@ -127,6 +127,11 @@ class TelemetryService:
         """Seconds since the run was last heard of."""
         return time.monotonic() - self.expect(run_id, job_id).last_heard
 
+    def begin_leases_anew(self) -> None:
+        """Take every run for one that was just heard of."""
+        for contact in self._contacts.values():
+            contact.last_heard = time.monotonic()
+
     def stop(self, run_id: str) -> bool:
         """Tell a run to stop at the next batch; False when its agent is not connected."""
         return self._tell(run_id, STOP)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from tests.end_to_end import digits
 from tests.end_to_end.processes import until
 from tests.failures.checker import check_job
 from tests.failures.ingest import killed_while_it_takes_events
-from tests.failures.mesh import COMPLETED, RUNNING, Mesh
+from tests.failures.mesh import COMPLETED, ENDLESS, FAILED, RUNNING, Mesh
 from tests.postgresql_server import PostgreSQLServer
 from tests.proxy import Proxy
 from tests.trainer.held_models import picture
@@ -21,6 +24,8 @@ from visionmesh.client import VisionMeshError
 from visionmesh.v1 import dataset_pb2
 
 EPOCHS = 40
+# More than the longest wait of an agent that looks for its gateway again.
+LEASE_SECONDS = 7.0
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +62,8 @@ def mesh(
         "VISIONMESH_S3_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}",
         "VISIONMESH_DATABASE_URL": database.new_database(),
         "VISIONMESH_OBJECT_STORE": f"s3://{server.new_bucket()}/mesh",
+        "VISIONMESH_LEASE_SECONDS": str(LEASE_SECONDS),
+        "VISIONMESH_CONTACT_LOST_SECONDS": "3",
     }
     mesh = Mesh(tmp_path_factory.mktemp("mesh"), environment, s3=server.settings())
     mesh.start()
@@ -85,6 +92,8 @@ def test_a_database_that_is_restarted_loses_no_event(
     # The training knows nothing of it; it may end before the database is back.
     until(lambda: folder.exit_code() == 0)
     assert not folder.is_ended()
+    # Longer than a lease: nothing could be heard of the run, which is not the run's fault.
+    time.sleep(LEASE_SECONDS + 1)
     database.start()
     until(lambda: not refused(mesh, "DATABASE_UNAVAILABLE"))
     done = mesh.ended(job_id)
@@ -121,3 +130,24 @@ def test_metrics_go_on_without_the_object_store_and_the_job_ends_when_it_is_back
     image = tmp_path / "image.png"
     image.write_bytes(picture())
     assert mesh.client.predict(image, job_id=job_id).classifications
+
+
+def test_a_machine_that_is_lost_costs_a_lease_and_its_run_is_not_heard_any_more(
+    mesh: Mesh, dataset: dataset_pb2.Dataset
+) -> None:
+    job_id = mesh.in_training(dataset, epochs=ENDLESS)
+    [lost] = mesh.run_folders(job_id)
+    # Trainer server, agent and training, as if someone pulled the plug.
+    mesh.trainer.kill()
+    for process in (mesh.agent(job_id), mesh.training(job_id)):
+        os.kill(process.pid, signal.SIGKILL)
+    until(lambda: mesh.client.get_job(job_id).HasField("contact_lost_time"))
+    assert mesh.client.get_job(job_id).state == RUNNING
+    until(lambda: mesh.client.get_job(job_id).state == FAILED)
+    failure = mesh.client.get_job(job_id).failure
+    assert failure.reason == "LEASE_EXPIRED" and "resume" in failure.message
+    # The machine is there again: what its run had left to tell comes too late.
+    mesh.trainer.start()
+    mesh.ended(job_id)
+    assert lost.ended_why() == "abandoned"
+    check_job(mesh, job_id)
