@@ -24,8 +24,9 @@ logger = structlog.get_logger()
 
 
 class LeaseKeeper:
-    """Judges the runs once every ``check_seconds``. After a start of the gateway every lease begins anew, and again when
-    nothing could be judged for a while: agents that went on meanwhile get the time to say hello."""
+    """Judges the runs once every ``check_seconds``. At a start of the gateway every lease begins anew, and again when
+    nothing could be judged for half a lease: agents that went on meanwhile get the time to say hello.
+    """
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class LeaseKeeper:
 
     async def _check(self) -> None:
         jobs = await self._log.database.read(lambda session: JobRepository(session).in_states(WITH_RUN))
-        if time.monotonic() - self._judged_time > self._contact_lost_seconds + self._check_seconds:
+        if time.monotonic() - self._judged_time > self._lease_seconds / 2 + self._check_seconds:
             # The database was away, or this process stood still: who was silent cannot be told from who was not heard.
             logger.warning("leases begin anew", after_seconds=round(time.monotonic() - self._judged_time))
             self._telemetry.begin_leases_anew()
