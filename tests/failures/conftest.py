@@ -15,10 +15,8 @@ from visionmesh.v1 import dataset_pb2
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """One mesh for a whole file: every test leaves it serving."""
-    mesh = Mesh(tmp_path_factory.mktemp("mesh"))
-    mesh.start()
-    yield mesh
-    mesh.stop()
+    with Mesh(tmp_path_factory.mktemp("mesh")) as mesh:
+        yield mesh
 
 
 @pytest.fixture(scope="module")

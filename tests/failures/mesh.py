@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from storage.objects.open import open_store
 from storage.objects.s3_settings import S3Settings
@@ -65,22 +68,26 @@ class Mesh:
         }
         self.gateway = GatewayProcess(self.folder / "gateway", **{**shared, **gateway})
         self.trainer = ServerProcess(TRAINER, self.folder / "trainer", {**shared, **trainer}, before_trainer)
-        self.client: Client
+        self.client = Client(self.gateway.address, "")
         self._object_store = shared["VISIONMESH_OBJECT_STORE"]
         self._s3 = s3
 
-    def start(self) -> None:
+    def __enter__(self) -> Self:
         """Start both and wait until a job can be started."""
-        self.trainer.start()
-        self.gateway.start()
-        self.client = self.gateway.client()
-        self.wait_until_ready()
+        try:
+            self.trainer.start()
+            self.gateway.start()
+            self.client = self.gateway.client()
+            self.wait_until_ready()
+        except BaseException:
+            self._end()
+            raise
+        return self
 
-    def stop(self) -> None:
-        """End both, and the runs."""
-        self.client.close()
-        self.trainer.stop()
-        self.gateway.stop()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
 
     def wait_until_ready(self) -> None:
         """Wait until the gateway answers and reaches its trainer."""
@@ -166,6 +173,16 @@ class Mesh:
     def training(self, job_id: str) -> ProcessIdentity:
         """The training process of a job's last run."""
         return _there(self.run_folders(job_id)[-1].training_process())
+
+    def _end(self) -> None:
+        """End both, and whatever a test that failed left running."""
+        self.client.close()
+        left = [folder.agent_process() for folder in RunFolder.all_in(self.data / "runs") if not folder.is_ended()]
+        self.trainer.stop()
+        self.gateway.stop()
+        for agent in left:
+            if agent is not None and agent.is_alive():
+                os.kill(agent.pid, signal.SIGKILL)
 
 
 def _there(process: ProcessIdentity | None) -> ProcessIdentity:

@@ -52,10 +52,8 @@ def clock(tmp_path_factory: pytest.TempPathFactory) -> Clock:
 
 @pytest.fixture(scope="module")
 def mesh(clock: Clock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    mesh = Mesh(tmp_path_factory.mktemp("mesh"), clock.environment())
-    mesh.start()
-    yield mesh
-    mesh.stop()
+    with Mesh(tmp_path_factory.mktemp("mesh"), clock.environment()) as mesh:
+        yield mesh
 
 
 def test_a_clock_that_is_set_ends_no_run_and_loses_no_event(

@@ -28,12 +28,10 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     before = [*UNSHARE, "sh", "-c", MOUNT, "sh", str(DISK_BYTES), str(data)]
     if subprocess.run([*before, "true"], capture_output=True).returncode != 0:
         pytest.skip("this machine lets nobody mount a file system of his own")
-    mesh = Mesh(folder, before_trainer=before)
-    mesh.start()
-    # Seen from outside by way of the process that has it.
-    mesh.data = Path(f"/proc/{mesh.trainer.pid}/root") / data.relative_to("/")
-    yield mesh
-    mesh.stop()
+    with Mesh(folder, before_trainer=before) as mesh:
+        # Seen from outside by way of the process that has it.
+        mesh.data = Path(f"/proc/{mesh.trainer.pid}/root") / data.relative_to("/")
+        yield mesh
 
 
 def test_a_training_that_fills_the_disk_fails_and_says_so(mesh: Mesh, dataset: dataset_pb2.Dataset) -> None:

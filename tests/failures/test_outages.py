@@ -65,10 +65,8 @@ def mesh(
         "VISIONMESH_LEASE_SECONDS": str(LEASE_SECONDS),
         "VISIONMESH_CONTACT_LOST_SECONDS": "3",
     }
-    mesh = Mesh(tmp_path_factory.mktemp("mesh"), environment, s3=server.settings())
-    mesh.start()
-    yield mesh
-    mesh.stop()
+    with Mesh(tmp_path_factory.mktemp("mesh"), environment, s3=server.settings()) as mesh:
+        yield mesh
 
 
 def refused(mesh: Mesh, reason: str) -> bool:
