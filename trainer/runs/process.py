@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from trainer.adapter import BadTrainingData, PretrainedUnavailable, TrainingDiverged
@@ -42,7 +43,8 @@ def train(folder: RunFolder, inputs: TrainingInputs, reporter: SpoolReporter) ->
             return run_pb2.RunEnd(outcome=event_pb2.ATTEMPT_OUTCOME_STOPPED)
         completed = adapter.train(spec, inputs.dataset, folder.path, reporter)
     except (Exception, SystemExit) as error:
-        traceback.print_exc()
+        with suppress(OSError):  # a disk that is full has no room for it
+            traceback.print_exc()
         return run_pb2.RunEnd(outcome=event_pb2.ATTEMPT_OUTCOME_FAILED, failure=_failure(error))
     outcome = event_pb2.ATTEMPT_OUTCOME_COMPLETED if completed else event_pb2.ATTEMPT_OUTCOME_STOPPED
     return run_pb2.RunEnd(outcome=outcome)
@@ -82,8 +84,9 @@ def main(arguments: list[str]) -> int:
     reporter = SpoolReporter(folder, inputs.dataset.class_names)
     signal.signal(signal.SIGTERM, lambda number, frame: reporter.request_stop())
     end = train(folder, inputs, reporter)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     reporter.end(end)
     return 1 if end.outcome == event_pb2.ATTEMPT_OUTCOME_FAILED else 0
 
