@@ -28,8 +28,9 @@ COMPLETED = job_state_pb2.JOB_STATE_COMPLETED
 FAILED = job_state_pb2.JOB_STATE_FAILED
 RUNNING = job_state_pb2.JOB_STATE_RUNNING
 STOPPED = job_state_pb2.JOB_STATE_STOPPED
-# Epochs of a training that does not end while a test looks.
+# Epochs of a training that does not end while a test looks, and the pace of one that does two of them a second.
 ENDLESS = 10_000
+SLOWLY = {"count_steps": 10, "count_step_seconds": 0.05}
 
 
 class Mesh:
@@ -112,7 +113,7 @@ class Mesh:
 
     def create(self, dataset: dataset_pb2.Dataset, epochs: int = 3, **settings: Any) -> training_pb2.TrainingJob:
         """A job that is not started again by itself; ``settings`` are of its configuration, ``.`` being ``_``."""
-        given = {name.replace("_", ".", 1): value for name, value in settings.items()}
+        given = {"count.step_seconds": 0.02, **{name.replace("_", ".", 1): value for name, value in settings.items()}}
         spec = training_pb2.TrainingJobSpec(
             framework="abacus",
             model_name="abacus",
@@ -122,7 +123,7 @@ class Mesh:
             learning_rate=0.1,
             image_size=8,
             max_restarts=0,
-            advanced_config=to_struct({"count.step_seconds": 0.02, **given}),
+            advanced_config=to_struct(given),
         )
         return self.client.create_job(spec)
 

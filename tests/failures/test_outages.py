@@ -11,19 +11,20 @@ from pathlib import Path
 import grpc
 import pytest
 
+from rpc.kill_points import KillPoint
 from tests import postgresql_server, s3_server
 from tests.end_to_end import digits
 from tests.end_to_end.processes import until
 from tests.failures.checker import check_job
-from tests.failures.ingest import killed_while_it_takes_events
-from tests.failures.mesh import COMPLETED, ENDLESS, FAILED, RUNNING, Mesh
+from tests.failures.ingest import killed_twice_while_it_takes_events
+from tests.failures.mesh import COMPLETED, ENDLESS, FAILED, RUNNING, SLOWLY, Mesh
 from tests.postgresql_server import PostgreSQLServer
 from tests.proxy import Proxy
 from tests.trainer.held_models import picture
 from visionmesh.client import VisionMeshError
 from visionmesh.v1 import dataset_pb2
 
-EPOCHS = 40
+EPOCHS = 20
 # More than the longest wait of an agent that looks for its gateway again.
 LEASE_SECONDS = 7.0
 
@@ -102,7 +103,9 @@ def test_a_database_that_is_restarted_loses_no_event(
 def test_a_gateway_that_is_killed_while_it_takes_events_loses_none_on_postgresql(
     mesh: Mesh, dataset: dataset_pb2.Dataset
 ) -> None:
-    killed_while_it_takes_events(mesh, dataset, 2)
+    killed_twice_while_it_takes_events(
+        mesh, dataset, f"{KillPoint.INGEST_BEFORE_COMMIT}:2", KillPoint.INGEST_AFTER_COMMIT
+    )
 
 
 def test_metrics_go_on_without_the_object_store_and_the_job_ends_when_it_is_back(
@@ -133,7 +136,7 @@ def test_metrics_go_on_without_the_object_store_and_the_job_ends_when_it_is_back
 def test_a_machine_that_is_lost_costs_a_lease_and_its_run_is_not_heard_any_more(
     mesh: Mesh, dataset: dataset_pb2.Dataset
 ) -> None:
-    job_id = mesh.in_training(dataset, epochs=ENDLESS)
+    job_id = mesh.in_training(dataset, epochs=ENDLESS, **SLOWLY)
     [lost] = mesh.run_folders(job_id)
     # Trainer server, agent and training, as if someone pulled the plug.
     mesh.trainer.kill()

@@ -14,13 +14,13 @@ from rpc.kill_points import KillPoint
 from tests.end_to_end.processes import until
 from tests.failures.abacus.adapter import ENDLESS_WIDTH
 from tests.failures.checker import check_job, states
-from tests.failures.mesh import COMPLETED, ENDLESS, FAILED, STOPPED, Mesh
+from tests.failures.mesh import COMPLETED, ENDLESS, FAILED, SLOWLY, STOPPED, Mesh
 from tests.trainer.held_models import picture
 from visionmesh.client import VisionMeshError
 from visionmesh.v1 import dataset_pb2
 
-# Epochs, of which some twenty a second are done: enough to be killed in the middle, and to be done after that.
-LONG = 40
+# Epochs, of which some fifteen a second are done: enough to be killed in the middle, and to be done after that.
+LONG = 30
 KILLED = "TRAINING_PROCESS_KILLED"
 FAILED_ONCE = ["PENDING", "QUEUED", "PREPARING", "RUNNING", "FAILED"]
 AND_RESUMED = ["QUEUED", "PREPARING", "RUNNING", "COMPLETED"]
@@ -33,7 +33,7 @@ def test_a_checkpoint_is_published_once_wherever_the_agent_dies_while_it_does(
     mesh: Mesh, dataset: dataset_pb2.Dataset, point: KillPoint
 ) -> None:
     mesh.rearm(mesh.trainer, f"{point}:2")
-    job_id = mesh.started(dataset, epochs=ENDLESS)
+    job_id = mesh.started(dataset, epochs=ENDLESS, **SLOWLY)
     job = mesh.ended(job_id)
     assert (job.state, job.failure.reason) == (FAILED, KILLED)
     assert "agent died" in job.failure.message
@@ -123,19 +123,20 @@ def test_a_training_that_ends_in_its_third_epoch_keeps_the_two_before(
     assert said in job.failure.message and str(mesh.folder) not in job.failure.message
     check_job(mesh, job_id)
     assert [checkpoint.epoch for checkpoint in mesh.client.checkpoints(job_id)] == [1, 2]
-    # It goes on in the third epoch, and finds the same there.
-    again = mesh.resumed(job_id)
-    assert (again.state, again.failure.reason, again.current_epoch, again.attempt) == (FAILED, reason, 2, 2)
-    check_job(mesh, job_id)
+    if trouble == "raise":
+        # It goes on in the third epoch, and finds the same there.
+        again = mesh.resumed(job_id)
+        assert (again.state, again.failure.reason, again.current_epoch, again.attempt) == (FAILED, reason, 2, 2)
+        check_job(mesh, job_id)
 
 
 def test_a_trainer_server_that_is_killed_is_not_missed_by_its_training_and_takes_it_back(
     mesh: Mesh, dataset: dataset_pb2.Dataset
 ) -> None:
-    job_id = mesh.in_training(dataset, epochs=ENDLESS)
+    job_id = mesh.in_training(dataset, epochs=ENDLESS, **SLOWLY)
     agent, training = mesh.agent(job_id), mesh.training(job_id)
     mesh.trainer.kill()
-    mesh.wait_for_epoch(job_id, 10)
+    mesh.wait_for_epoch(job_id, 4)
     mesh.trainer.start()
     mesh.wait_until_ready()
     # The same run, which still holds its slot.
