@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -22,9 +21,5 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 @pytest.fixture(scope="module")
 def dataset(mesh: Mesh, tmp_path_factory: pytest.TempPathFactory) -> dataset_pb2.Dataset:
     """A few digits, READY."""
-    return upload(mesh, tmp_path_factory.mktemp("digits"))
-
-
-def upload(mesh: Mesh, folder: Path) -> dataset_pb2.Dataset:
-    """Write a few digits into ``folder`` and make a dataset of them."""
-    return digits.upload(mesh.client, digits.write(folder, digits.files(classes=2, per_class=4, val=2)))
+    folder = digits.write(tmp_path_factory.mktemp("digits"), digits.files(classes=2, per_class=4, val=2))
+    return digits.upload(mesh.client, folder)

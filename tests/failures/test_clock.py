@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.failures.checker import check_job
-from tests.failures.conftest import upload
 from tests.failures.mesh import COMPLETED, ENDLESS, RUNNING, SLOWLY, STOPPED, Mesh
 from visionmesh.v1 import dataset_pb2
 
@@ -42,6 +41,7 @@ class Clock:
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_CACHE_DURATION": "1",
             "DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
         }
 
 
@@ -59,7 +59,7 @@ def mesh(clock: Clock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mes
 
 
 def test_a_clock_that_is_set_ends_no_run_and_loses_no_event(
-    mesh: Mesh, dataset: dataset_pb2.Dataset, clock: Clock, tmp_path: Path
+    mesh: Mesh, dataset: dataset_pb2.Dataset, clock: Clock
 ) -> None:
     job_id = mesh.in_training(dataset, epochs=ENDLESS, **SLOWLY)
     began = mesh.client.get_job(job_id).create_time.seconds
@@ -71,12 +71,13 @@ def test_a_clock_that_is_set_ends_no_run_and_loses_no_event(
             job = mesh.client.get_job(job_id)
             assert (job.state, job.attempt) == (RUNNING, 1) and not job.HasField("contact_lost_time")
             time.sleep(0.2)
-        # The clock was set indeed, and everything else works as ever.
+        # The clock was set indeed.
         other = mesh.create(dataset)
         assert abs(other.create_time.seconds - began - hours * 3600) < 1800
-        mesh.client.start_job(other.id)
-        mesh.wait_for_epoch(other.id, 3)
-        upload(mesh, tmp_path / offset)
+    # Another job, of three days ago, is trained as ever.
+    mesh.client.start_job(other.id)
+    assert mesh.ended(other.id).state == COMPLETED
+    check_job(mesh, other.id)
     # Servers that start by another clock than the run did take it back.
     mesh.rearm(mesh.gateway)
     mesh.rearm(mesh.trainer)
@@ -85,9 +86,3 @@ def test_a_clock_that_is_set_ends_no_run_and_loses_no_event(
     stopped = mesh.ended(job_id)
     assert (stopped.state, stopped.attempt, stopped.failure.reason) == (STOPPED, 1, "")
     check_job(mesh, job_id)
-    jobs = list(mesh.client.jobs())
-    assert len(jobs) == 3
-    for job in jobs:
-        if job.id != job_id:
-            assert mesh.ended(job.id).state == COMPLETED
-            check_job(mesh, job.id)
