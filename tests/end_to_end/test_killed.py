@@ -1,4 +1,4 @@
-"""Servers that are killed while a real model is trained: nothing is lost or told twice. For the rest: tests/failures."""
+"""Servers that are killed while a real model is trained: nothing is lost or told twice. The rest: tests/failures."""
 
 from __future__ import annotations
 
