@@ -30,7 +30,7 @@ RUNNING = job_state_pb2.JOB_STATE_RUNNING
 STOPPED = job_state_pb2.JOB_STATE_STOPPED
 # Epochs of a training that does not end while a test looks, and the pace of one that does two of them a second.
 ENDLESS = 10_000
-SLOWLY = {"count_steps": 10, "count_step_seconds": 0.05}
+SLOWLY: dict[str, Any] = {"count_steps": 10, "count_step_seconds": 0.05}
 
 
 class Mesh:
