@@ -28,9 +28,9 @@ COMPLETED = job_state_pb2.JOB_STATE_COMPLETED
 FAILED = job_state_pb2.JOB_STATE_FAILED
 RUNNING = job_state_pb2.JOB_STATE_RUNNING
 STOPPED = job_state_pb2.JOB_STATE_STOPPED
-# Epochs of a training that does not end while a test looks, and the pace of one that does two of them a second.
+# Epochs of a training that does not end while a test looks, and the pace of one that does one of them a second.
 ENDLESS = 10_000
-SLOWLY: dict[str, Any] = {"count_steps": 10, "count_step_seconds": 0.05}
+SLOWLY: dict[str, Any] = {"count_steps": 20, "count_step_seconds": 0.05}
 
 
 class Mesh:

@@ -1,4 +1,4 @@
-"""A machine's clock that is set in mid-training: forward by hours and back by days."""
+"""A machine's clock that is set in mid-training: back by days and forward by hours."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_clock_that_is_set_ends_no_run_and_loses_no_event(
 ) -> None:
     job_id = mesh.in_training(dataset, epochs=ENDLESS, **SLOWLY)
     began = mesh.client.get_job(job_id).create_time.seconds
-    for offset, hours in (("+6h", 6), ("-3d", -72)):
+    for offset, hours in (("-3d", -72), ("+6h", 6)):
         clock.set(offset)
         # If clocks were believed, nothing was heard of the run for longer than a lease.
         until_time = time.monotonic() + JUDGED_SECONDS
@@ -74,7 +74,7 @@ def test_a_clock_that_is_set_ends_no_run_and_loses_no_event(
         # The clock was set indeed.
         other = mesh.create(dataset)
         assert abs(other.create_time.seconds - began - hours * 3600) < 1800
-    # Another job, of three days ago, is trained as ever.
+    # Another job, of six hours to come, is trained as ever.
     mesh.client.start_job(other.id)
     assert mesh.ended(other.id).state == COMPLETED
     check_job(mesh, other.id)
