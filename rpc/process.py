@@ -18,6 +18,8 @@ from pydantic import AfterValidator, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from rpc.kill_points import VARIABLE as KILL_VARIABLE
+from rpc.kill_points import check_kill_point
 from rpc.server import HealthyServer
 
 ENVIRONMENT_PREFIX = "VISIONMESH_"
@@ -58,6 +60,10 @@ def read_settings(settings: type[SettingsT], program: str, description: str) -> 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args()
+    try:
+        check_kill_point()
+    except ValueError as error:
+        refuse(program, f"{KILL_VARIABLE} is wrong: {error}.")
     try:
         return settings()
     except ValidationError as error:

@@ -16,7 +16,7 @@ class Proxy:
     """Relays connections to a port of this machine, for the length of the block.
 
     ``bytes_per_second`` limits what clients send, all of them together; ``cut_after`` cuts every connection each time
-    so many more bytes were sent, ``cuts`` times.
+    so many more bytes were sent, ``cuts`` times. ``away()`` cuts all of them and takes no new one until ``back()``.
     """
 
     def __init__(self, target: int, *, bytes_per_second: float = 0.0, cut_after: int = 0, cuts: int = 0) -> None:
@@ -29,6 +29,7 @@ class Proxy:
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._silent: set[socket.socket] = set()
+        self._away = False
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = int(self._listening.getsockname()[1])
 
@@ -55,10 +56,22 @@ class Proxy:
         with self._lock:
             self._silent |= self._open
 
+    def away(self) -> None:
+        """Let nobody through, from now on."""
+        self._away = True
+        self.cut()
+
+    def back(self) -> None:
+        """Let everybody through again."""
+        self._away = False
+
     def _accept(self) -> None:
         while True:
             try:
                 client, _ = self._listening.accept()
+                if self._away:
+                    client.close()
+                    continue
                 server = socket.create_connection(("127.0.0.1", self.target))
             except ConnectionRefusedError:
                 client.close()
@@ -67,6 +80,8 @@ class Proxy:
                 return
             with self._lock:
                 self._open |= {client, server}
+            if self._away:  # it went in between
+                self.cut()
             threading.Thread(target=self._relay, args=(client, server, True), daemon=True).start()
             threading.Thread(target=self._relay, args=(server, client, False), daemon=True).start()
 

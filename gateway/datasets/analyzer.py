@@ -25,6 +25,7 @@ from gateway.datasets.recording import record_failed, record_given_up, record_no
 from gateway.datasets.stored_files import StoredFiles
 from gateway.datasets.waiting import in_thread
 from gateway.work_folder import WorkFolder, WorkFolderUnusable
+from rpc.kill_points import KillPoint, passing
 from storage.database.claims import claimed
 from storage.database.datasets import DatasetRepository
 from storage.database.engine import Database
@@ -157,7 +158,9 @@ class Analyzer:
         if outcome.errors:
             await self._database.write(lambda session: record_not_trainable(session, dataset_id, outcome, len(files)))
         else:
+            passing(KillPoint.ANALYSIS_MANIFEST_STORED)
             await self._database.write(lambda session: record_ready(session, dataset_id, concluded, len(files)))
+            passing(KillPoint.ANALYSIS_READY)
         self._changes.notify(dataset_id)
         logger.info("dataset analysed", dataset_id=dataset_id, files=len(files), problems=len(outcome.problems))
 

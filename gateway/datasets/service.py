@@ -38,6 +38,7 @@ from gateway.datasets.upload_sessions import UploadSessions
 from gateway.datasets.waiting import in_thread, run_to_end
 from gateway.idempotency import remember, replayed
 from rpc.errors import DomainError, invalid_request
+from rpc.kill_points import KillPoint, passing
 from storage.database.claims import claimed
 from storage.database.dataset_selection import FileSelection
 from storage.database.datasets import OPEN_STATES, DatasetFilter, DatasetRepository
@@ -312,6 +313,7 @@ class DatasetService:
         self._changes.notify(dataset_id)
         await self._imports.stop(dataset_id)
         # Killed from here on, the objects go at the next start.
+        passing(KillPoint.REMOVAL_OF_DATASET)
         await in_thread(self._threads, delete_objects, self._store, dataset_id)
 
     async def _sweep_for_ever(self) -> None:

@@ -21,6 +21,7 @@ from gateway.datasets.spec import NewDataset
 from gateway.datasets.storing import FileStorer
 from gateway.datasets.uploads import FileReceiver
 from gateway.datasets.waiting import in_thread, run_to_end
+from rpc.kill_points import KillPoint, passing
 from storage.database.claims import claimed
 from storage.database.datasets import DatasetRepository
 from storage.database.engine import Database
@@ -57,7 +58,9 @@ class UploadSessions:
         await self._check_open(user_id, dataset_id)
 
         async def keep(files: Sequence[ReceivedFile]) -> None:
+            passing(KillPoint.UPLOAD_STORED)
             await self._record_files(dataset_id, files)
+            passing(KillPoint.UPLOAD_RECORDED)
 
         async with self._at_one_gateway(dataset_id), self._inventory(dataset_id) as inventory:
             receiver = self._receiver(dataset_id, inventory, keep, lambda path: self._recorded(dataset_id, path))
@@ -91,9 +94,12 @@ class UploadSessions:
                     async for _ in files:
                         pass
                 rows = _rows(dataset_id, received.values())
-                return await run_to_end(
+                passing(KillPoint.UPLOAD_STORED)
+                dataset = await run_to_end(
                     self._database.write(lambda session: _record_all(session, user_id, dataset_id, new, rows))
                 )
+                passing(KillPoint.UPLOAD_RECORDED)
+                return dataset
             except BaseException:
                 await run_to_end(self._forget(dataset_id))
                 raise

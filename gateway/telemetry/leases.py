@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 
 import structlog
@@ -56,6 +57,7 @@ class LeaseKeeper:
 
     def start(self) -> None:
         """Begin to judge."""
+        self._judged_time = time.monotonic()
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:

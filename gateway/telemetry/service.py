@@ -15,6 +15,7 @@ from gateway.telemetry.access import AgentRun
 from gateway.telemetry.event_rules import SOURCES, RunFacts, check_batch, event_refused
 from gateway.telemetry.projection import ingest
 from rpc.errors import DomainError
+from rpc.kill_points import KillPoint, passing
 from storage.database.errors import SequenceGap
 from storage.database.jobs import JobRepository
 from storage.database.tables import Run, now
@@ -131,13 +132,16 @@ class TelemetryService:
             ingest(transaction, run_id, events)
             transaction.jobs.touch(run_id, now())
             ended = any(event.HasField("end") for event in events)
-            return Greeting(transaction.positions(run_id), None if ended else facts)
+            greeting = Greeting(transaction.positions(run_id), None if ended else facts)
+            passing(KillPoint.INGEST_BEFORE_COMMIT)
+            return greeting
 
         try:
             with self._hearing(run_id):
                 greeting = await self._log.transact(facts.job_id, take)
         except SequenceGap as gap:
             raise _out_of_order(gap) from gap
+        passing(KillPoint.INGEST_AFTER_COMMIT)
         self._heard(run_id, written=True)
         if greeting.facts is None:
             self.abandon(run_id)  # other streams of the run, which hang in a network that fell silent

@@ -16,6 +16,7 @@ from gateway.fleet import Fleet, Trainer
 from gateway.telemetry.service import TelemetryService
 from gateway.training.attempts import begin_attempt, end_attempt, repeat_attempt, withdraw_attempt
 from rpc.errors import DomainError
+from rpc.kill_points import KillPoint, passing
 from storage.database.claims import claimed
 from storage.database.datasets import DatasetRepository
 from storage.database.errors import DatabaseUnavailable
@@ -121,6 +122,7 @@ class Dispatcher:
             if taking.trainer is None:
                 return  # no free slot, or no job that nobody else works on
             if spec is not None:
+                passing(KillPoint.DISPATCH_RECORDED)
                 assert taking.trainer.description is not None  # it offered a slot
                 taking.trainer.description.free_slots -= 1  # until the next poll knows
                 self._telemetry.expect(spec.run_id, spec.job_id)
@@ -156,10 +158,12 @@ class Dispatcher:
             )
             if error.reason in TRANSIENT and trainer.description is not None:
                 trainer.description.free_slots = 0  # until the next poll knows
-            await self._log.transact(spec.job_id, partial(_take_back, spec=spec, reason=error.reason, failure=failure))
-            self._telemetry.abandon(spec.run_id)
+            take_back = partial(_take_back, spec=spec, reason=error.reason, failure=failure)
+            if await self._log.transact(spec.job_id, take_back):
+                self._telemetry.abandon(spec.run_id)
             self.wake()
             return
+        passing(KillPoint.DISPATCH_STARTED)
         await self._log.database.write(lambda session: JobRepository(session).mark_started(spec.run_id))
         logger.info("run started", run_id=spec.run_id, job_id=spec.job_id, trainer=trainer.address)
 
@@ -203,7 +207,9 @@ class Taking:
             _fail_queued(transaction, common_pb2.Failure(reason="DATASET_NOT_FOUND", message=message))
             return None
         assert self.trainer is not None  # there is a slot for what was picked
-        return begin_attempt(transaction, self.trainer.address)
+        spec = begin_attempt(transaction, self.trainer.address)
+        passing(KillPoint.DISPATCH_BEFORE_COMMIT)
+        return spec
 
 
 def _repeated(transaction: JobTransaction, run_id: str) -> tuple[run_pb2.RunSpec, str] | None:
@@ -219,14 +225,20 @@ def _fail_queued(transaction: JobTransaction, failure: common_pb2.Failure) -> No
         transaction.change_state("FAILED", failure=failure, end_time=now())
 
 
-def _take_back(transaction: JobTransaction, spec: run_pb2.RunSpec, reason: str, failure: common_pb2.Failure) -> None:
-    """What a refused start means: back to the queue when another try may do, else the end of the attempt."""
+def _take_back(transaction: JobTransaction, spec: run_pb2.RunSpec, reason: str, failure: common_pb2.Failure) -> bool:
+    """What a refused start means: back to the queue when another try may do, else the end of the attempt.
+
+    False when the run counts all the same: it trains already, and only the answer to its start was lost.
+    """
     job = transaction.job
-    if job.current_run_id != spec.run_id or job.state not in ("PREPARING", "STOPPING"):
-        return
+    if job.current_run_id != spec.run_id:
+        return True
+    if job.state not in ("PREPARING", "STOPPING"):
+        return False
     if job.state == "STOPPING":
         end_attempt(transaction, spec.run_id, "STOPPED", None, end_kind="START_REFUSED")
     elif reason in TRANSIENT:
         withdraw_attempt(transaction, spec.run_id, failure)
     else:
         end_attempt(transaction, spec.run_id, "FAILED", failure, end_kind="START_REFUSED")
+    return True

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from gateway.checkpoint_readers import CheckpointReaders
+from rpc.kill_points import KillPoint, passing
 from storage.database.engine import Database
 from storage.database.errors import DatabaseUnavailable
 from storage.database.events import EventRepository
@@ -110,6 +111,7 @@ class GarbageCollector:
 
     async def _remove(self, item: GarbageItem) -> bool:
         """Whether it is gone."""
+        passing(KillPoint.REMOVAL_OF_OBJECTS)
         if item.kind == LOG:
             await self._remove_log(item.name)
         else:

@@ -17,7 +17,7 @@ MENDED_BY_A_RESTART: Mapping[str, str] = {
     "LEASE_EXPIRED": "the machine or its network is gone; others may be there",
     "SHUTTING_DOWN": "the trainer was stopped, not the job",
     "DEVICE_FAILED": "accelerators fail for a moment, and others may be free",
-    "TRAINER_IO_ERROR": "a disk is emptied, and another trainer has another one",
+    "TRAINER_IO_ERROR": "a disk that was taken away comes back, and another trainer has another one",
     "INTERNAL": "nobody knows what it was",
 }
 
@@ -28,6 +28,8 @@ NOT_MENDED_BY_A_RESTART: Mapping[str, str] = {
     "BAD_TRAINING_DATA": "the data stay as they are",
     "PRETRAINED_UNAVAILABLE": "the weights have to be put where they can be found",
     "OUT_OF_MEMORY": "the same batches need the same memory",
+    "DISK_FULL": "someone has to make room on the trainer's disk",
+    "EVENT_REFUSED": "the same run would tell the same again",
     "STORAGE_CORRUPT": "the store has to be restored; a damaged checkpoint of a restart is passed over",
     "START_REFUSED": "the trainer would refuse the same run again, unless the cause is INTERNAL",
     "CHECKPOINT_NOT_FOUND": "what it would begin with is deleted",

@@ -37,12 +37,6 @@ def of_runs(mesh: EmbeddedMesh, module: str) -> list[int]:
     return found
 
 
-def kill_run(mesh: EmbeddedMesh, module: str) -> None:
-    """SIGKILL the one agent or training process there is."""
-    [pid] = of_runs(mesh, module)
-    os.kill(pid, signal.SIGKILL)
-
-
 def kill_part(mesh: EmbeddedMesh, name: str) -> None:
     """SIGKILL a server; the mesh starts it again."""
     before = mesh.pids()[name]

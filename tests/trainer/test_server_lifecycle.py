@@ -61,6 +61,7 @@ async def test_runs_end_with_the_server_where_that_is_set(tmp_path: Path) -> Non
     ("settings", "said"),
     [
         ({"mesh_token": ""}, ["VISIONMESH_MESH_TOKEN is not set"]),
+        ({"kill_at": "nowhere"}, ["VISIONMESH_KILL_AT is wrong", "'nowhere'", "checkpoint.uploaded"]),
         ({"slots": "many", "listen_address": "nowhere"}, ["VISIONMESH_SLOTS", "VISIONMESH_LISTEN_ADDRESS"]),
         ({"data_folder": "/dev/null/data"}, ["A folder cannot be used", "/dev/null"]),
         ({"listen_address": "203.0.113.1:1"}, ["The address 203.0.113.1:1 cannot be listened on"]),

@@ -19,6 +19,7 @@ from typing import Any
 
 import structlog
 
+from rpc.kill_points import KillPoint, passing
 from rpc.logs import configure_logs
 from trainer.runs import endings
 from trainer.runs.agent_events import AgentEvents
@@ -26,6 +27,7 @@ from trainer.runs.agent_settings import RUN_TOKEN_VARIABLE
 from trainer.runs.daemon import in_daemon_thread
 from trainer.runs.failures import is_io_error
 from trainer.runs.folder import STACKS_SIGNAL, RunFolder
+from trainer.runs.full_disk import is_disk_full
 from trainer.runs.lock import AgentLock
 from trainer.runs.log_tail import LogTail
 from trainer.runs.pending import PendingEvents
@@ -116,7 +118,9 @@ class RunAgent:
             if self._publisher.refusal is not None:
                 end = endings.refused(self._publisher.refusal)
             self._events.end(end)
+            passing(KillPoint.END_RECORDED)
         await self._publisher.drained()
+        passing(KillPoint.END_PUBLISHED)
         logger.info("run ended and published")
 
     async def _end_of_run(self) -> run_pb2.RunEnd:
@@ -135,12 +139,8 @@ class RunAgent:
             telling.cancel()
             uploading.cancel()
             raise
-        except CheckpointLost as error:
-            broken = error.__cause__ is not None and is_io_error(error.__cause__)
-            return endings.failed("TRAINER_IO_ERROR" if broken else "STORAGE_CORRUPT", str(error))
-        except Exception:
-            logger.exception("the agent failed")
-            return endings.failed("INTERNAL", "The run agent failed; its log in the trainer's run folder tells more.")
+        except Exception as error:
+            return _own_failure(error)
         finally:
             over.set()
             measuring.cancel()
@@ -186,19 +186,24 @@ class RunAgent:
         folder, limit = self._folder, self._spec.no_progress_seconds
         waiting = asyncio.create_task(child.wait())
         stuck = asyncio.create_task(no_progress([folder.training_spool, folder.stdout, folder.stderr], limit))
+        filled = asyncio.create_task(self._disk_filled())
         hung = overdue = False
         try:
             # Uploads go on as long as the training: ended before it, they failed.
-            await asyncio.wait({waiting, stopping, uploading, stuck}, return_when=asyncio.FIRST_COMPLETED)
-            if not waiting.done() and not uploading.done() and not stopping.done():
+            ends = {waiting, stopping, uploading, stuck, filled}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done() or uploading.done() or filled.done():
+                logger.debug("the training is over")
+            elif not stopping.done():
                 hung = True
                 await self._tell_stacks()
-            elif not waiting.done() and not uploading.done():
+            else:
                 grace = self._settings.stop_grace_seconds
                 await asyncio.wait({waiting, uploading}, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
                 overdue = not waiting.done()
         finally:
             stuck.cancel()
+            filled.cancel()
             if not waiting.done():
                 logger.warning("killing the training", overdue_stop=overdue, hung=hung)
                 child.kill()
@@ -206,6 +211,8 @@ class RunAgent:
         if returncode is not None:
             folder.record_exit(returncode)
         logger.info("training process ended", returncode=returncode)
+        if folder.reserve.is_released():
+            return endings.disk_full()
         if hung:
             return endings.hung(limit, "The training")
         return endings.stopped() if overdue else endings.process_gone(self._spec, returncode, self._last_output())
@@ -239,6 +246,8 @@ class RunAgent:
         training = self._folder.training_process()
         if training is not None:
             await asyncio.to_thread(training.kill_group)
+        if self._folder.reserve.is_released():
+            return endings.disk_full()
         return endings.stopped() if self._folder.stop_requested() else endings.agent_gone()
 
     async def _stop_requested(self) -> None:
@@ -246,6 +255,23 @@ class RunAgent:
             if self._folder.stop_requested():
                 return
             await asyncio.sleep(STOP_POLL_SECONDS)  # any process may ask, by a file
+
+    async def _disk_filled(self) -> None:
+        while True:
+            if self._folder.reserve.is_released():
+                return
+            await asyncio.sleep(STOP_POLL_SECONDS)  # any process of the run may find it full
+
+
+def _own_failure(error: Exception) -> run_pb2.RunEnd:
+    """How a run ends whose agent cannot go on."""
+    if is_disk_full(error):
+        return endings.disk_full()
+    if isinstance(error, CheckpointLost):
+        broken = error.__cause__ is not None and is_io_error(error.__cause__)
+        return endings.failed("TRAINER_IO_ERROR" if broken else "STORAGE_CORRUPT", str(error))
+    logger.error("the agent failed", exc_info=error)
+    return endings.failed("INTERNAL", "The run agent failed; its log in the trainer's run folder tells more.")
 
 
 def main(arguments: list[str]) -> int:

@@ -31,7 +31,7 @@ class AgentEvents:
                 if record.event.HasField("checkpoint"):
                     self.checkpoints.append(record.event.checkpoint)
                 self.ended = self.ended or record.event.HasField("end")
-        self._spool = SpoolWriter(folder.agent_spool, run_pb2.EVENT_SOURCE_AGENT, folder.bell)
+        self._spool = SpoolWriter(folder.agent_spool, run_pb2.EVENT_SOURCE_AGENT, folder.bell, folder.reserve)
 
     def preparation(self, message: str, done: int = 0, total: int = 0) -> None:
         """Tell what is done before the first batch; of many parts only some are passed on, and the last."""

@@ -6,6 +6,7 @@ import os
 
 from trainer.runs.failures import out_of_memory, speaks_of_memory
 from trainer.runs.folder import signal_name
+from trainer.runs.full_disk import DISK_FULL, MESSAGE
 from visionmesh.errors import VisionMeshError
 from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import common_pb2, event_pb2
@@ -65,6 +66,11 @@ def refused(refusal: VisionMeshError) -> run_pb2.RunEnd:
         f"The gateway refused what the run told, so the run was ended: {refusal.message}",
         **{name: text for name, text in refusal.metadata.items() if name in ("source", "source_sequence")},
     )
+
+
+def disk_full() -> run_pb2.RunEnd:
+    """The disk of the run folder took no more bytes."""
+    return failed(DISK_FULL, MESSAGE)
 
 
 def agent_gone() -> run_pb2.RunEnd:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from trainer.adapter import BadTrainingData, PretrainedUnavailable, TrainingDiverged
+from trainer.runs.full_disk import DISK_FULL, MESSAGE, is_disk_full
 from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import common_pb2
 
@@ -42,9 +43,9 @@ _NOT_THE_DEVICE = re.compile(
     re.IGNORECASE,
 )
 
-# Full, over quota, broken, taken away, or too much open: the machine's, and not the job's. EFBIG is a limit of files.
+# Broken, taken away, or too much open: the machine's, and not the job's.
 _IO_ERRORS = {
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ENFILE, errno.EMFILE, errno.ESTALE,
+    errno.EIO, errno.EROFS, errno.ENFILE, errno.EMFILE, errno.ESTALE,
     errno.EAGAIN, errno.EBUSY, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT, errno.ENOBUFS, errno.ENOLCK,
 }  # fmt: skip
 # An error that came from a worker, or from a library in Rust, has its number in its text alone.
@@ -57,6 +58,8 @@ def failure_of(error: BaseException, run: run_pb2.RunSpec) -> common_pb2.Failure
     for kind, reason in _SAID.items():
         if isinstance(error, kind):
             return _failure(reason, str(error))
+    if is_disk_full(error):
+        return _failure(DISK_FULL, MESSAGE)
     reason = next(filter(None, map(_reason, _chain(error))), "TRAINING_ERROR")
     said = f"{type(error).__name__}: {error}"
     if reason == "OUT_OF_MEMORY":

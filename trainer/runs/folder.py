@@ -27,6 +27,7 @@ from pathlib import Path
 
 from trainer.runs.agent_settings import AgentSettings
 from trainer.runs.files import write_whole
+from trainer.runs.full_disk import Reserve
 from trainer.runs.processes import ProcessIdentity
 from visionmesh.mesh.v1 import run_pb2
 
@@ -50,6 +51,7 @@ class RunFolder:
         self.stderr = path / "stderr.log"
         self.stop_file = path / "stop"
         self.work = path / "work"
+        self.reserve = Reserve(path / "reserve")
         self._spec_file = path / "run.pb"
         self._settings_file = path / "settings.json"
         self._agent_file = path / "agent.json"
@@ -59,16 +61,21 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, spec: run_pb2.RunSpec, settings: AgentSettings) -> RunFolder:
-        """Make the folder of a new run, whole or not at all."""
+        """Make the folder of a new run, whole or not at all. Raises OSError."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.partial")
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        draft = cls(temporary)
-        draft.work.mkdir()
-        write_whole(draft._spec_file, spec.SerializeToString())
-        write_whole(draft._settings_file, settings.model_dump_json(indent=2).encode())
-        os.rename(temporary, path)
+        try:
+            temporary.mkdir()
+            draft = cls(temporary)
+            draft.work.mkdir()
+            draft.reserve.make()
+            write_whole(draft._spec_file, spec.SerializeToString())
+            write_whole(draft._settings_file, settings.model_dump_json(indent=2).encode())
+            os.rename(temporary, path)
+        except OSError:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
         return cls(path)
 
     @classmethod
@@ -138,6 +145,7 @@ class RunFolder:
         for path in self.path.iterdir():
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
+        self.reserve.release()
         write_whole(self._ended_file, f"{why}\n".encode())
 
     def is_ended(self) -> bool:

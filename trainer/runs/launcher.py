@@ -15,10 +15,13 @@ import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from rpc.errors import DomainError
+from rpc.kill_points import VARIABLE as KILL_VARIABLE
+from rpc.kill_points import KillPoint, passing
 from storage.objects.open import absolute
 from trainer.runs.agent_settings import RUN_TOKEN_VARIABLE, AgentSettings
 from trainer.runs.devices import visible_gpus
 from trainer.runs.folder import RunFolder
+from trainer.runs.full_disk import DISK_FULL, is_disk_full
 from trainer.runs.lock import AgentLock
 from trainer.runs.run_tokens import RunTokens, without_mesh_secrets
 from trainer.runs.training_environment import CHECKOUT
@@ -81,7 +84,7 @@ class LocalLauncher:
                 self._fast_start.warm_up()
 
     def start(self, spec: run_pb2.RunSpec, run_token: str) -> None:
-        """Start a run, whose agent says who it is by ``run_token``. Raises BUSY when every slot is taken.
+        """Start a run, whose agent says who it is by ``run_token``. Raises BUSY when every slot is taken, DISK_FULL.
 
         A run that was started before is left as it is: the token that it has is as good.
         """
@@ -96,9 +99,12 @@ class LocalLauncher:
                     metadata={"slots": str(self.slots)},
                     retry_seconds=BUSY_RETRY_SECONDS,
                 )
-            self._tokens.keep(spec.run_id, run_token)  # first: no run is without one
-            folder = RunFolder.create(self._runs / spec.run_id, spec, self._settings_of(self._next_slot()))
-            self._start_agent(folder, recover=False)
+            try:
+                self._start(spec, run_token)
+            except OSError as error:
+                if not is_disk_full(error):
+                    raise
+                raise DomainError(DISK_FULL, "The trainer's disk is full: make room, then start the job.") from error
 
     def stop(self, run_id: str, *, kill: bool) -> bool:
         """Ask a run to stop at its next batch, or end it at once and publish nothing more; False: no such run."""
@@ -151,6 +157,13 @@ class LocalLauncher:
             with self._lock:
                 self._fast_start.close()
 
+    def _start(self, spec: run_pb2.RunSpec, run_token: str) -> None:
+        self._tokens.keep(spec.run_id, run_token)  # first: no run is without one
+        folder = RunFolder.create(self._runs / spec.run_id, spec, self._settings_of(self._next_slot()))
+        passing(KillPoint.START_FOLDER_MADE)
+        self._start_agent(folder, recover=False)
+        passing(KillPoint.START_AGENT_STARTED)
+
     def _look_after(self) -> None:
         self._reap()
         for folder in self._active():
@@ -181,9 +194,13 @@ class LocalLauncher:
         try:
             with folder.agent_log.open("ab") as log:
                 child = None
-                if self._fast_start is not None:
+                if self._fast_start is not None and not recover:
                     child = self._fast_start.assign(command, handed, environment, log.fileno())
                 if child is None:
+                    inherited = without_mesh_secrets()
+                    if recover:
+                        # The point at which the agent before this one was killed has done its part.
+                        inherited.pop(KILL_VARIABLE, None)
                     files = [text for option, file in handed.items() for text in (option, str(file))]
                     child = subprocess.Popen(
                         [sys.executable, "-m", "trainer.runs.agent", *command, *files],
@@ -191,7 +208,7 @@ class LocalLauncher:
                         stdout=log,
                         stderr=log,
                         cwd=CHECKOUT,
-                        env=without_mesh_secrets() | environment,
+                        env=inherited | environment,
                         pass_fds=[*handed.values()],
                         start_new_session=True,
                     )

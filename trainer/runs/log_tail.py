@@ -32,7 +32,7 @@ class LogTail:
 
     def __init__(self, folder: RunFolder) -> None:
         told = _lines_told(folder.log_spool)
-        self._spool = SpoolWriter(folder.log_spool, run_pb2.EVENT_SOURCE_LOG, folder.bell)
+        self._spool = SpoolWriter(folder.log_spool, run_pb2.EVENT_SOURCE_LOG, folder.bell, folder.reserve)
         self._files = [
             _LineFile(folder.stdout, "stdout", event_pb2.LOG_LEVEL_INFO, told["stdout"]),
             _LineFile(folder.stderr, "stderr", event_pb2.LOG_LEVEL_WARNING, told["stderr"]),

@@ -16,6 +16,7 @@ from trainer.cache.datasets import DatasetCache
 from trainer.runs.agent_events import AgentEvents
 from trainer.runs.agent_settings import AgentSettings
 from trainer.runs.folder import RunFolder
+from trainer.runs.full_disk import DISK_FULL, MESSAGE, is_disk_full
 from trainer.runs.store_access import StoreAccess
 from trainer.runs.training_inputs import TrainingInputs, view_name
 from trainer.views.opening import open_view
@@ -70,6 +71,8 @@ async def prepare(
     except (ObjectNotFound, ObjectMismatch, InvalidKey, InvalidPath, ValueError) as error:
         raise PreparationFailed("STORAGE_CORRUPT", f"What the run needs cannot be read: {error}") from error
     except OSError as error:
+        if is_disk_full(error):
+            raise PreparationFailed(DISK_FULL, MESSAGE) from error
         raise PreparationFailed(
             "TRAINER_IO_ERROR", f"The trainer's disk refused to prepare the run: {error}"
         ) from error

@@ -38,7 +38,7 @@ class SpoolReporter:
     def __init__(self, folder: RunFolder, class_names: Sequence[str]) -> None:
         self._folder = folder
         self._class_names = class_names
-        self._spool = SpoolWriter(folder.training_spool, run_pb2.EVENT_SOURCE_TRAINING, folder.bell)
+        self._spool = SpoolWriter(folder.training_spool, run_pb2.EVENT_SOURCE_TRAINING, folder.bell, folder.reserve)
         self._validation_files = ValidationFiles(folder.path, class_names)
         self._progress_time = -math.inf
         self._time_left: TimeLeft | None = None

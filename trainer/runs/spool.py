@@ -19,6 +19,7 @@ from typing import BinaryIO, Self
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from trainer.runs.bell import Ringer
+from trainer.runs.full_disk import Reserve, is_disk_full
 from visionmesh.mesh.v1 import run_pb2
 
 MAX_RECORD_BYTES = 32 << 20
@@ -73,9 +74,13 @@ class SpoolWriter:
     wakes the agent.
     """
 
-    def __init__(self, path: Path, source: run_pb2.EventSource, bell: Path | None = None) -> None:
+    def __init__(
+        self, path: Path, source: run_pb2.EventSource, bell: Path | None = None, reserve: Reserve | None = None
+    ) -> None:
+        """``reserve`` is given up for a record that the disk has no room for."""
         self._source = source
         self._ringer = Ringer(bell) if bell is not None else None
+        self._reserve = reserve
         self._lock = threading.Lock()
         self._last_sequence = 0
         self._end = 0
@@ -109,10 +114,12 @@ class SpoolWriter:
             length = len(data).to_bytes(4, "little")
             record = _HEADER.pack(len(data), _checksum(length, data)) + data
             try:
-                _write_all(self._descriptor, record)
-            except OSError:
-                os.ftruncate(self._descriptor, self._end)
-                raise
+                self._write(record)
+            except OSError as error:
+                if self._reserve is None or not is_disk_full(error):
+                    raise
+                self._reserve.release()
+                self._write(record)
             self._end += len(record)
             if numbered:
                 self._last_sequence += 1
@@ -121,6 +128,14 @@ class SpoolWriter:
             if self._ringer is not None:
                 self._ringer.ring()
         return event
+
+    def _write(self, record: bytes) -> None:
+        """Write a whole record or nothing. Raises OSError."""
+        try:
+            _write_all(self._descriptor, record)
+        except OSError:
+            os.ftruncate(self._descriptor, self._end)
+            raise
 
     def close(self) -> None:
         """Make what was written durable and close the file."""

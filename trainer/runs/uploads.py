@@ -12,6 +12,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 import structlog
 
+from rpc.kill_points import KillPoint, passing
 from storage.objects import keys
 from storage.objects.digest import files_digest
 from storage.objects.errors import InvalidKey, ObjectMismatch, ObjectNotFound
@@ -95,10 +96,12 @@ class CheckpointUploads:
             files = _upload(store, folder, prefix)
             return files, _upload_object(store, images_path, images_key) if images_path is not None else None
 
+        passing(KillPoint.CHECKPOINT_WRITTEN)
         try:
             files, images = await self._store.call(f"the checkpoint of epoch {local.epoch}", upload)
         except (OSError, ObjectMismatch, ObjectNotFound, InvalidKey) as error:
             raise CheckpointLost(f"The checkpoint of epoch {local.epoch} could not be published: {error}") from error
+        passing(KillPoint.CHECKPOINT_UPLOADED)
         value = local.metrics.get(self._spec.primary_metric)
         checkpoint = checkpoint_pb2.Checkpoint(
             id=checkpoint_id,
@@ -117,6 +120,7 @@ class CheckpointUploads:
             create_time=event.time,
         )
         self._events.checkpoint(checkpoint)
+        passing(KillPoint.CHECKPOINT_RECORDED)
         logger.info("checkpoint published", epoch=local.epoch, bytes=checkpoint.size_bytes)
 
     def _beats_best(self, value: float | None) -> bool:

@@ -70,6 +70,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_EVENT_REFUSED: _ClassVar[ErrorReason]
     ERROR_REASON_EVENTS_OUT_OF_ORDER: _ClassVar[ErrorReason]
     ERROR_REASON_UPLOAD_ELSEWHERE: _ClassVar[ErrorReason]
+    ERROR_REASON_DISK_FULL: _ClassVar[ErrorReason]
 TASK_TYPE_UNSPECIFIED: TaskType
 TASK_TYPE_IMAGE_CLASSIFICATION: TaskType
 TASK_TYPE_OBJECT_DETECTION: TaskType
@@ -128,6 +129,7 @@ ERROR_REASON_RUN_NOT_ALLOWED: ErrorReason
 ERROR_REASON_EVENT_REFUSED: ErrorReason
 ERROR_REASON_EVENTS_OUT_OF_ORDER: ErrorReason
 ERROR_REASON_UPLOAD_ELSEWHERE: ErrorReason
+ERROR_REASON_DISK_FULL: ErrorReason
 
 class Failure(_message.Message):
     __slots__ = ("reason", "message", "metadata")

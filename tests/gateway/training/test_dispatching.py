@@ -151,6 +151,25 @@ async def test_a_start_whose_answer_was_lost_counts_once(closed_mesh: Mesh, alic
     assert len(trainer.runs) == 2 and (await ada.get(job.id)).attempt == 2
 
 
+async def test_a_start_whose_answer_was_lost_goes_on_where_the_run_trains_already(
+    closed_mesh: Mesh, alice: Account, pets: str
+) -> None:
+    mesh = closed_mesh
+    await mesh.open(GatewayTimes(timeout_seconds=3.0))
+    ada = mesh.client(alice, pets)
+    mesh.trainer.answers_starts.clear()
+    run = await mesh.preparing(ada)
+    script, agent = Script(run), await mesh.agent(run)
+    await agent.send(script.start())
+    # The next start begins when the answer to this one is no longer waited for.
+    await mesh.preparing(ada)
+    assert await ada.state(run.job_id) == "RUNNING"
+    await agent.send(script.metric(1), script.end())
+    assert agent.commands == []
+    job = await ada.get(run.job_id)
+    assert (short(job.state), job.attempt) == ("COMPLETED", 1)
+
+
 async def test_a_gateway_that_dies_while_it_starts_a_run_starts_the_same_run(mesh: Mesh, ada: JobClient) -> None:
     mesh.trainer.answers_starts.clear()
     run = await mesh.preparing(ada)
