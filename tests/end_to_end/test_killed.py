@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from visionmesh.cli.processes import TRAINERS, EmbeddedMesh
 from visionmesh.client import Client, Patience
 from visionmesh.v1 import dataset_pb2, event_pb2, job_state_pb2, training_pb2
 
-COMPLETED = job_state_pb2.JOB_STATE_COMPLETED
+COMPLETED, FAILED = job_state_pb2.JOB_STATE_COMPLETED, job_state_pb2.JOB_STATE_FAILED
 EPOCHS = 8
 
 

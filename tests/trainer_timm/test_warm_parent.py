@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.trainer.fake_gateway import FakeGateway
+from tests.trainer.fake_gateway import RUN_TOKEN, FakeGateway
 from tests.trainer.run_place import RunPlace
 from tests.trainer_timm.helpers import DEFAULTS, SIZE
 from tests.trainer_timm.test_exact_resume import EVERYTHING
@@ -41,11 +41,11 @@ async def test_a_forked_training_equals_one_with_its_own_interpreter(textures: T
     images = {sample.path: (sample.label_id, (textures.root / sample.path).read_bytes()) for sample in textures.samples}
     place = RunPlace(tmp_path, gateway, ADAPTER, images, textures.class_names)
     try:
-        place.launcher.start(_spec(place, "forked"))
-        place.new_launcher(warm_parent=False).start(_spec(place, "fresh"))
+        place.launcher.start(_spec(place, "forked"), RUN_TOKEN)
+        place.new_launcher(warm_parent=False).start(_spec(place, "fresh"), RUN_TOKEN)
         await _completed(place, "forked")
         # No trace of the one before may change it.
-        place.launcher.start(_spec(place, "forked again"))
+        place.launcher.start(_spec(place, "forked again"), RUN_TOKEN)
         await _completed(place, "forked again")
         await _completed(place, "fresh")
     finally:

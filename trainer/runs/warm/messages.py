@@ -4,7 +4,7 @@ Sockets are ``SOCK_SEQPACKET`` pairs: a message is received whole or not at all,
 conversation. They have no name, so that only those talk to a parent who were handed an end of one.
 
 trainer server → parent: an agent's end of a pair
-parent → agent: ``ready``; after a request ``pid`` and ``start_time``, or ``refused``; at last ``returncode``
+parent → agent: ``ready``; after a request ``pid`` and ``started``, or ``refused``; at last ``returncode``
 agent → parent: a ``TrainingRequest``, with the files that become 0, 1 and 2 of the training process
 """
 

@@ -123,7 +123,7 @@ class WarmParent:
         self._trainings[pid] = _Training(RunFolder(Path(request.run_folder)), identity, ending, agent)
         self._listen(ending, partial(self._reap, pid))
         logger.info("training forked", run_folder=request.run_folder, pid=pid)
-        self._tell(agent, {"pid": identity.pid, "start_time": identity.start_time})
+        self._tell(agent, {"pid": identity.pid, "started": identity.started})
 
     def _reap(self, pid: int) -> None:
         """Say how a training ended: first in its run folder, which outlives this process."""

@@ -68,7 +68,7 @@ class WarmTraining:
                 except OSError as error:
                     raise WarmParentUnavailable(f"it cannot be asked: {error}") from error
             answer = await _answer(parent, "pid", FORK_SECONDS)
-            identity = ProcessIdentity(answer["pid"], answer["start_time"])
+            identity = ProcessIdentity(answer["pid"], answer["started"])
             try:
                 training = cls(folder, identity.pid, parent, ours)
             except ProcessLookupError as error:
