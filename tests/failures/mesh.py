@@ -57,6 +57,8 @@ class Mesh:
             "VISIONMESH_MESH_ADDRESS": mesh_address,
             "VISIONMESH_TRAINER_ADDRESSES": json.dumps([trainer_address]),
             "VISIONMESH_TRAINER_POLL_SECONDS": "0.2",
+            # What nothing names any more goes at once.
+            "VISIONMESH_CHECKPOINT_REMOVAL_DELAY_SECONDS": "0",
         }
         trainer = {
             "VISIONMESH_LISTEN_ADDRESS": trainer_address,
