@@ -20,7 +20,7 @@ from trainer.runs.folder import RunFolder
 from trainer.runs.processes import ProcessIdentity
 from visionmesh.calls.registry import to_struct
 from visionmesh.client import Client, VisionMeshError
-from visionmesh.v1 import dataset_pb2, event_pb2, job_state_pb2, training_pb2
+from visionmesh.v1 import checkpoint_pb2, dataset_pb2, event_pb2, job_state_pb2, training_pb2
 
 KILL_AT = "VISIONMESH_KILL_AT"
 TRAINER = "tests.failures.abacus"
@@ -125,6 +125,8 @@ class Mesh:
             learning_rate=0.1,
             image_size=8,
             max_restarts=0,
+            # Tests look at the checkpoint of every epoch.
+            checkpoint_retention=checkpoint_pb2.CheckpointRetention(every_n_epochs=1),
             advanced_config=to_struct(given),
         )
         return self.client.create_job(spec)

@@ -81,7 +81,7 @@ async def test_a_disk_that_is_full_for_the_training(place: RunPlace) -> None:
     # No file of it may grow any more: neither the next checkpoint nor its spool.
     training.rlimit(psutil.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
     end = await place.ended("run")
-    assert (end.outcome, end.failure.reason) == (FAILED, "TRAINER_IO_ERROR")
+    assert (end.outcome, end.failure.reason) == (FAILED, "DISK_FULL")
     assert folder.exit_code() == os.EX_IOERR
     published = [item.epoch for item in place.gateway.payloads("run", "checkpoint")]
     assert published and published == list(range(1, len(published) + 1)) and not place.gateway.gaps

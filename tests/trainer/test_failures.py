@@ -50,9 +50,9 @@ class AcceleratorError(RuntimeError):
         (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), "DEVICE_FAILED"),
         (AcceleratorError("CUDA error: device-side assert triggered"), "TRAINING_ERROR"),
         (RuntimeError("CUDA error: no kernel image is available for execution on the device"), "TRAINING_ERROR"),
-        (OSError(errno.ENOSPC, "No space left on device", "/run/spool"), "TRAINER_IO_ERROR"),
+        (OSError(errno.ENOSPC, "No space left on device", "/run/spool"), "DISK_FULL"),
         (OSError("Caught OSError in a worker.\nOSError: [Errno 5] Input/output error"), "TRAINER_IO_ERROR"),
-        (RuntimeError("I/O error: No space left on device (os error 28)"), "TRAINER_IO_ERROR"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "DISK_FULL"),
         (RuntimeError("can't start new thread"), "TRAINER_IO_ERROR"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "x.png"), "TRAINING_ERROR"),
         (PermissionError(errno.EACCES, "Permission denied", "x.png"), "TRAINING_ERROR"),
@@ -78,7 +78,7 @@ def test_what_an_error_was_raised_from_counts_too() -> None:
             raise RuntimeError("the checkpoint could not be written") from full
     except RuntimeError as error:
         failure = failure_of(error, RUN)
-    assert failure.reason == "TRAINER_IO_ERROR"
+    assert failure.reason == "DISK_FULL"
     assert "the checkpoint could not be written" in failure.message
 
 

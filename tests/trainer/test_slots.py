@@ -68,7 +68,7 @@ async def _device_of(place: RunPlace, folder: RunFolder) -> str | None:
 async def test_each_run_has_a_gpu_of_its_own_also_after_the_server_was_started_again(
     place: RunPlace, tool: Path
 ) -> None:
-    launcher = place.new_launcher(slots=None)
+    launcher = place.new_launcher(slots=None, warm_parent=False)
     assert (launcher.slots, launcher.free_slots()) == (2, 2)
     for run_id in ("one", "two"):
         launcher.start(place.spec(run_id, epochs=1000, step_seconds=0.02), RUN_TOKEN)
@@ -79,7 +79,7 @@ async def test_each_run_has_a_gpu_of_its_own_also_after_the_server_was_started_a
         launcher.start(place.spec("three"), RUN_TOKEN)
 
     launcher.stop("one", kill=True)
-    again = place.new_launcher(slots=None)
+    again = place.new_launcher(slots=None, warm_parent=False)
     assert again.free_slots() == 1
     again.start(place.spec("three", epochs=1000, step_seconds=0.02), RUN_TOKEN)
     three = place.folder("three")
@@ -93,7 +93,7 @@ async def test_without_a_gpu_there_is_one_slot_and_nothing_is_hidden(
     place: RunPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VISIBLE_DEVICES, "")
-    launcher = place.new_launcher(slots=None)
+    launcher = place.new_launcher(slots=None, warm_parent=False)
     assert launcher.slots == 1
     launcher.start(place.spec("one", epochs=1000, step_seconds=0.02), RUN_TOKEN)
     assert (place.folder("one").settings().device, await _device_of(place, place.folder("one"))) == ("", "")

@@ -58,10 +58,10 @@ def failure_of(error: BaseException, run: run_pb2.RunSpec) -> common_pb2.Failure
     for kind, reason in _SAID.items():
         if isinstance(error, kind):
             return _failure(reason, str(error))
-    if is_disk_full(error):
-        return _failure(DISK_FULL, MESSAGE)
     reason = next(filter(None, map(_reason, _chain(error))), "TRAINING_ERROR")
     said = f"{type(error).__name__}: {error}"
+    if is_disk_full(error):
+        return _failure(DISK_FULL, f"{MESSAGE} {said}")
     if reason == "OUT_OF_MEMORY":
         return out_of_memory(run, said)
     return _failure(reason, f"{_MEANINGS[reason]} {said}")
