@@ -44,6 +44,7 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
     oldest: int = 0
     watches: list[int | None] = field(default_factory=list)
     image_requests: list[training_pb2.ListValidationImagesRequest] = field(default_factory=list)
+    images: list[training_pb2.ValidationImage] | None = None
     starts: list[training_pb2.StartJobRequest] = field(default_factory=list)
     updates: list[training_pb2.UpdateJobRequest] = field(default_factory=list)
     checkpoint: bytes = b"weights " * 400_000
@@ -70,6 +71,7 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         job = training_pb2.TrainingJob(
             id=f"j{len(self.jobs) + 1}",
             framework=spec.framework,
+            dataset_id=spec.dataset_id,
             model_name=spec.model_name,
             epochs=spec.epochs,
             dataset_view=spec.dataset_view,
@@ -272,7 +274,7 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
     def ListValidationImages(
         self, request: training_pb2.ListValidationImagesRequest, context: grpc.ServicerContext
     ) -> training_pb2.ListValidationImagesResponse:
-        """Four images, every other one right, two on a page."""
+        """Four images, every other one right, or ``images``; two on a page."""
         self._find(request.job_id, context)
         self.image_requests.append(request)
         every = [
@@ -285,6 +287,8 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
             )
             for number in range(4)
         ]
+        if self.images is not None:
+            every = self.images
         found = [image for image in every if not request.HasField("correct") or image.correct is request.correct]
         first = int(request.page_token or 0)
         return training_pb2.ListValidationImagesResponse(
