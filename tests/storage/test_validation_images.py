@@ -78,6 +78,8 @@ def with_row(row: object) -> bytes:
         gzip.compress(b"[]", mtime=0),
         gzip.compress(b"\xff\n", mtime=0),
         changed(version=2),
+        changed(version=3),
+        changed(version=True),
         changed(kind="manifest"),
         changed(images=3),
         changed(class_names=["cat"]),
@@ -92,6 +94,7 @@ def with_row(row: object) -> bytes:
         with_row({"path": "a", "label_id": 0, "predictions": 7, "loss": 1}),
         with_row({"path": "a", "label_id": 0, "predictions": [[0, float("nan")]], "loss": 1}),
         with_row({"path": "a", "label_id": 0, "predictions": [[10**30, 1]], "loss": 1}),
+        with_row({"path": "a", "label_id": 0, "predictions": [[0, 1]], "loss": 10**400}),
     ],
 )
 def test_anything_else_is_a_value_error(data: bytes) -> None:

@@ -127,7 +127,7 @@ async def test_a_page_of_large_results_ends_early_and_goes_on(
     job_id = script.run.job_id
     await agent.send(*(validated(script, epoch, matrix=True) for epoch in (1, 2, 3, 4, 5)))
     size = (await results(ada, job_id)).results[0].ByteSize()
-    monkeypatch.setattr(validation, "RESULT_PAGE_BYTES", int(2.5 * size))
+    monkeypatch.setattr(validation, "PAGE_BYTES", int(2.5 * size))
     token = ""
     pages: list[list[int]] = []
     while not pages or token:
