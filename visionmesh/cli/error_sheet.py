@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import io
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
 from typing import TYPE_CHECKING
 
+from visionmesh.cli.error_boxes import TRUE, WRONG, Colour, draw_objects
+from visionmesh.cli.outcomes import count_outcomes
+from visionmesh.cli.picture_text import fitted, font
 from visionmesh.v1 import training_pb2
 
 if TYPE_CHECKING:
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
-Colour = tuple[int, int, int]
-
-# Longest side of a picture on the sheet, in pixels.
-SIDE = 320
-# Blue for what is true and orange for what is wrong: of the palette of Okabe and Ito ("Color Universal Design"), which
-# people with any kind of colour vision tell apart. A word stands before each, so that no colour is needed at all.
-TRUE: Colour = (86, 180, 233)
-WRONG: Colour = (230, 159, 0)
+# Longest side of a picture on the sheet, in pixels; objects need more of it.
+SIDE, OBJECTS_SIDE = 320, 480
 _BACKGROUND: Colour = (24, 26, 31)
 _PANEL: Colour = (38, 41, 48)
 _TEXT: Colour = (236, 238, 241)
@@ -54,43 +50,48 @@ def draw_sheet(tiles: Sequence[Tile], title: str, encoding: str) -> tuple[bytes,
     """The sheet as JPEG or PNG (Pillow's name), its width and its height in pixels."""
     from PIL import Image, ImageDraw
 
+    side = OBJECTS_SIDE if any(tile.image.width for tile in tiles) else SIDE
     columns = min(len(tiles), _MOST_COLUMNS, max(2, ceil(sqrt(len(tiles) * 1.4))))
-    lines = [_lines(tile) for tile in tiles]
+    lines = [_lines(tile.image) for tile in tiles]
     below = _LINE * (max(map(len, lines)) + 1) + 2 * _PAD
     header = 2 * _TITLE
-    step_x, step_y = SIDE + _GAP, SIDE + below + _GAP
+    step_x, step_y = side + _GAP, side + below + _GAP
     size = columns * step_x + _GAP, header + ceil(len(tiles) / columns) * step_y + _GAP
     sheet = Image.new("RGB", size, _BACKGROUND)
     pen = ImageDraw.Draw(sheet)
-    pen.text((_GAP, header / 2 + _GAP / 2), _fitted(title, _TITLE, size[0] - 2 * _GAP), _TEXT, _font(_TITLE), "lm")
+    middle = header / 2 + _GAP / 2
+    pen.text((_GAP, middle), fitted(title, _TITLE, size[0] - 2 * _GAP), _TEXT, font(_TITLE), "lm")
     for place, (tile, said) in enumerate(zip(tiles, lines, strict=True)):
         row, column = divmod(place, columns)
         left, top = _GAP + column * step_x, header + _GAP + row * step_y
-        pen.rectangle((left, top, left + SIDE - 1, top + SIDE + below - 1), fill=_PANEL)
-        picture = _picture(tile)
+        pen.rectangle((left, top, left + side - 1, top + side + below - 1), fill=_PANEL)
+        picture = _picture(tile, side)
         if picture is None:
-            _cross(pen, left, top, tile.missing)
+            _cross(pen, left, top, side, tile.missing)
         else:
-            sheet.paste(picture, (left + (SIDE - picture.width) // 2, top + (SIDE - picture.height) // 2))
-        _write(pen, left, top + SIDE, tile.image.path, said)
+            sheet.paste(picture, (left + (side - picture.width) // 2, top + (side - picture.height) // 2))
+        _write(pen, left, top + side, left + side - _PAD, tile.image.path, said)
     file = io.BytesIO()
     sheet.save(file, encoding, quality=_QUALITY)
     return file.getvalue(), *sheet.size
 
 
-def _picture(tile: Tile) -> Image.Image | None:
+def _picture(tile: Tile, side: int) -> Image.Image | None:
     from PIL import Image
 
     if not tile.picture:
         return None
     with Image.open(io.BytesIO(tile.picture)) as opened:
         picture = opened.convert("RGB")
-    picture.thumbnail((SIDE, SIDE))
+    picture.thumbnail((side, side))
+    if tile.image.objects:
+        draw_objects(picture, tile.image)
     return picture
 
 
-def _lines(tile: Tile) -> list[Line]:
-    image = tile.image
+def _lines(image: training_pb2.ValidationImage) -> list[Line]:
+    if image.width:
+        return _object_lines(image)
     said = image.predictions[0]
     return [
         Line("truth", image.label, TRUE),
@@ -99,53 +100,34 @@ def _lines(tile: Tile) -> list[Line]:
     ]
 
 
-def _write(pen: ImageDraw.ImageDraw, left: int, top: int, path: str, lines: Sequence[Line]) -> None:
-    """Write below a picture, whose colour stands as a bar at the side of each line as well."""
+def _object_lines(image: training_pb2.ValidationImage) -> list[Line]:
+    hits, missed, wrong, alarms = count_outcomes(image)
+    there = hits + missed + wrong
+    return [
+        Line("truth", f"{there} object{'s' if there != 1 else ''}, {hits} found", TRUE),
+        Line("wrong", f"{missed} missed, {wrong} of another class, {alarms} false", WRONG),
+        Line("loss", f"{image.loss:.3f}", _FAINT),
+    ]
+
+
+def _write(pen: ImageDraw.ImageDraw, left: int, top: int, room: int, path: str, lines: Sequence[Line]) -> None:
+    """Write below a picture, up to ``room``; the colour of a line stands as a bar before it as well."""
     begin = left + _PAD + 8
-    texts = begin + max(_font(_SIZE).getlength(line.word) for line in lines) + 10
-    room = left + SIDE - _PAD
+    texts = begin + max(font(_SIZE).getlength(line.word) for line in lines) + 10
     middle = top + _PAD + _LINE / 2
     for line in lines:
         if line.colour != _FAINT:
             pen.rectangle((left + _PAD, middle - _SIZE / 2, left + _PAD + 3, middle + _SIZE / 2), fill=line.colour)
-        pen.text((begin, middle), line.word, line.colour, _font(_SIZE), "lm")
-        pen.text((texts, middle), _fitted(line.text, _SIZE, room - texts), _TEXT, _font(_SIZE), "lm")
+        pen.text((begin, middle), line.word, line.colour, font(_SIZE), "lm")
+        pen.text((texts, middle), fitted(line.text, _SIZE, room - texts), _TEXT, font(_SIZE), "lm")
         middle += _LINE
-    pen.text((begin, middle), _fitted(path, _SIZE - 3, room - begin, end=True), _FAINT, _font(_SIZE - 3), "lm")
+    pen.text((begin, middle), fitted(path, _SIZE - 3, room - begin, end=True), _FAINT, font(_SIZE - 3), "lm")
 
 
-def _cross(pen: ImageDraw.ImageDraw, left: int, top: int, why: str) -> None:
+def _cross(pen: ImageDraw.ImageDraw, left: int, top: int, side: int, why: str) -> None:
     """What stands in place of an image that cannot be had."""
-    third, middle = SIDE / 3, SIDE / 2
+    third, middle = side / 3, side / 2
     for first, second in ((third, 2 * third), (2 * third, third)):
         pen.line((left + third, top + first, left + 2 * third, top + second), fill=_FAINT, width=6)
-    text = _fitted(why, _SIZE - 2, SIDE - 2 * _PAD)
-    pen.text((left + middle, top + 2.4 * third), text, _FAINT, _font(_SIZE - 2), "mm")
-
-
-def _fitted(text: str, size: int, width: float, *, end: bool = False) -> str:
-    """A text in letters that Pillow's font has, cut with dots (at its beginning, with ``end``) to a width in pixels."""
-    plain = unicodedata.normalize("NFKD", " ".join(text.split()).replace("·", "-"))
-    shown = "".join(letter if " " <= letter <= "~" else "?" for letter in plain if not unicodedata.combining(letter))
-    # Beyond this much no letter is narrow enough to fit: a long text must not be measured letter by letter.
-    kept = shown[-200:] if end else shown[:200]
-    cut = len(kept) < len(shown)
-    while kept and _font(size).getlength(dotted := _dotted(kept, cut=cut, end=end)) > width:
-        kept, cut = (kept[1:] if end else kept[:-1]), True
-    return dotted if kept else ""
-
-
-def _dotted(text: str, *, cut: bool, end: bool) -> str:
-    return text if not cut else f"...{text}" if end else f"{text}..."
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    from PIL import ImageFont
-
-    found = _FONTS.get(size)
-    if found is None:
-        found = _FONTS[size] = ImageFont.load_default(size)
-    return found
-
-
-_FONTS: dict[int, ImageFont.FreeTypeFont | ImageFont.ImageFont] = {}
+    text = fitted(why, _SIZE - 2, side - 2 * _PAD)
+    pen.text((left + middle, top + 2.4 * third), text, _FAINT, font(_SIZE - 2), "mm")

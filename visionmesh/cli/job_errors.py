@@ -12,7 +12,7 @@ import typer
 
 from visionmesh.cli.dataset_preview import ENCODINGS, save_picture
 from visionmesh.cli.drawing import require_pillow
-from visionmesh.cli.error_sheet import SIDE, Tile, draw_sheet
+from visionmesh.cli.error_sheet import OBJECTS_SIDE, SIDE, Tile, draw_sheet
 from visionmesh.cli.failures import NOT_FOUND, CommandError
 from visionmesh.cli.job_changes import JobArgument
 from visionmesh.cli.session import Session
@@ -40,13 +40,19 @@ def errors(
         typer.Option("--output", "-o", metavar="FILE", help="Where to save it, .jpg or .png; JOB-errors.jpg if not."),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=MOST_IMAGES, help="At most this many images.")] = 24,
-    label: Annotated[str, typer.Option("--label", metavar="CLASS", help="Only those of this true class.")] = "",
+    label: Annotated[
+        str, typer.Option("--label", metavar="CLASS", help="Only those of, or with, this true class.")
+    ] = "",
     predicted: Annotated[str, typer.Option("--predicted", metavar="CLASS", help="Only those taken for this.")] = "",
     checkpoint: Annotated[
         str, typer.Option("--checkpoint", metavar="ID", help="Of this checkpoint instead of the best.")
     ] = "",
 ) -> None:
-    """Save a contact sheet of the validation images that the model gets wrong, the largest loss first."""
+    """Save a contact sheet of the validation images that the model gets wrong, the largest loss first.
+
+    Boxes of objects that are there are drawn in blue with a whole line, those that the model found dashed: orange where
+    it is wrong.
+    """
     require_pillow()
     target = output or Path(re.sub(r"[^\w.-]+", "-", job_id)[:100] + "-errors.jpg")
     if target.suffix.lower() not in ENCODINGS:
@@ -85,7 +91,8 @@ def _tile(client: Client, job: training_pb2.TrainingJob, image: training_pb2.Val
     crop = job.dataset_view == training_pb2.DATASET_VIEW_CROPS and _CROP.fullmatch(image.path)
     path = crop["image"].replace("##", "#") if crop else image.path
     try:
-        found = client.dataset_preview(job.dataset_id, path, max_side=SIDE, without_annotations=not crop)
+        side = OBJECTS_SIDE if image.width else SIDE
+        found = client.dataset_preview(job.dataset_id, path, max_side=side, without_annotations=not crop)
     except VisionMeshError as error:
         if error.reason in _OF_ONE_IMAGE:
             return Tile(image, missing=_OF_ONE_IMAGE[error.reason])
