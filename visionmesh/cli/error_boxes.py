@@ -20,8 +20,8 @@ Point = tuple[float, float]
 TRUE: Colour = (86, 180, 233)
 WRONG: Colour = (230, 159, 0)
 _UNDER: Colour = (0, 0, 0)
-_WIDTH = 2
-_DASH, _SPACE = 7, 5
+_WIDTH = 3
+_DASH, _SPACE = 9, 6
 _SIZE = 13
 
 
@@ -85,7 +85,8 @@ def _name(
 ) -> None:
     """Write above the highest corner, or below it where there is no room, what is wrong with an object."""
     missed = item.outcome == training_pb2.OBJECT_OUTCOME_MISS
-    text = f"missed {item.label}" if missed else f"{item.predicted_label} {item.confidence:.2f}"
+    said = f"{item.predicted_label} {item.confidence:.2f}" + (f", is {item.label}" if item.label else "")
+    text = f"missed {item.label}" if missed else said
     text = fitted(text, _SIZE, picture.width - 6)
     width, height = font(_SIZE).getlength(text) + 6, _SIZE + 4
     x, y = min(corners, key=lambda corner: (corner[1], corner[0]))
