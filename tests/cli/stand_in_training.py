@@ -275,8 +275,10 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         self, request: training_pb2.ListValidationImagesRequest, context: grpc.ServicerContext
     ) -> training_pb2.ListValidationImagesResponse:
         """Four images, every other one right, or ``images``; two on a page."""
-        self._find(request.job_id, context)
+        job = self._find(request.job_id, context)
         self.image_requests.append(request)
+        if job.state == job_state_pb2.JOB_STATE_RUNNING:
+            refuse(context, code_pb2.FAILED_PRECONDITION, "NO_CHECKPOINT", "Job j1 has no checkpoint yet.")
         every = [
             training_pb2.ValidationImage(
                 path=f"val/cat/{number}.png",

@@ -15,7 +15,7 @@ from tests.cli.conftest import Command
 from tests.cli.stand_in import StandIn
 from visionmesh.cli.error_boxes import TRUE, WRONG, Colour
 from visionmesh.cli.error_sheet import OBJECTS_SIDE, SIDE
-from visionmesh.v1 import dataset_pb2, inference_pb2, training_pb2
+from visionmesh.v1 import dataset_pb2, inference_pb2, job_state_pb2, training_pb2
 
 RED, GREEN = (200, 30, 30), (30, 160, 30)
 
@@ -158,6 +158,11 @@ def test_what_cannot_be_drawn_says_why(
     for wrong in (["-o", "sheet.gif"], ["-o", "none/sheet.png"], ["--limit", "101"]):
         assert visionmesh("jobs", "errors", job, *wrong).code == 2
     assert visionmesh("jobs", "errors", "none").code == 3
+
+    stand_in.training.jobs[job].state = job_state_pb2.JOB_STATE_RUNNING
+    early = visionmesh("jobs", "errors", job)
+    assert early.code == 1 and "NO_CHECKPOINT: Job j1 has no checkpoint yet." in early.err
+    stand_in.training.jobs[job].state = job_state_pb2.JOB_STATE_COMPLETED
 
     del stand_in.datasets.datasets["d1"]
     gone = visionmesh("jobs", "errors", job, "--json")
