@@ -189,9 +189,9 @@ class TrainingReporter(Protocol):
     ``should_stop`` is asked once per batch; when it answers True, ``train`` returns False at once,
     leaving the last whole epoch's checkpoint as the point to resume from.
 
-    ``validation`` takes ``per_class``, ``confusion_matrix``, ``metrics`` and ``images``, each where the task has it;
-    ``trainer.runs.reporter`` says what they hold. It comes before the ``checkpoint`` of the epoch, which keeps its
-    images: those of the best and of the last checkpoint of a job are served.
+    ``validation`` takes ``per_class``, ``confusion_matrix``, ``metrics``, ``images`` and ``class_names``, each where
+    the task has it; ``trainer.runs.reporter`` says what they hold. It comes before the ``checkpoint`` of the epoch,
+    which keeps its images: those of the best and of the last checkpoint of a job are served.
     """
 
     def began(self, total_epochs: int, start_epoch: int, steps_per_epoch: int, device: str) -> None: ...

@@ -33,8 +33,8 @@ class Results:
     images: Sequence[Mapping[str, object]] = field(default_factory=tuple)
 
 
-def detection_results(validator: Any, class_names: Sequence[str]) -> Results:
-    """What a detection validator, of boxes or of more, has just found."""
+def detection_results(validator: Any, class_names: Sequence[str], images: Sequence[Mapping[str, object]]) -> Results:
+    """What a detection validator, of boxes or of more, has just found; ``images`` are as a reporter takes them."""
     measured = validator.metrics
     own = getattr(measured, "seg", None) or getattr(measured, "pose", None) or measured.box
     losses = {name: float(total) / len(validator.dataloader) for name, total in validator.loss.items()}
@@ -44,7 +44,7 @@ def detection_results(validator: Any, class_names: Sequence[str]) -> Results:
         metrics |= {f"box_{name}": value for name, value in _means(measured.box).items()}
     # ultralytics counts by [predicted class][true class], background last.
     matrix = [[int(count) for count in row] for row in validator.confusion_matrix.matrix.T]
-    return Results(metrics, _per_class(own, measured.nt_per_class, class_names), matrix)
+    return Results(metrics, _per_class(own, measured.nt_per_class, class_names), matrix, images)
 
 
 def classification_results(

@@ -15,6 +15,7 @@ from ultralytics.models.yolo.segment import SegmentationTrainer
 from ultralytics.utils.torch_utils import unwrap_model
 
 from trainer_yolo.datasets import ClassifiedImages, LabelledImages, StretchedImages
+from trainer_yolo.matching import CONFIDENCE, IOU, image_row
 from trainer_yolo.models import largest_stride
 from trainer_yolo.names import CLASSIFICATION, ORIENTED, POSE, SEGMENTATION
 from trainer_yolo.results import Results, classification_results, detection_results
@@ -25,12 +26,17 @@ class ObjectRun(RunTrainer):
     """Everything that finds objects."""
 
     def get_validator(self) -> Any:
-        """A validator that counts which class is taken for which, as ultralytics does for its plots alone."""
+        """A validator that counts which class is taken for which, as ultralytics does for its plots alone, and keeps
+        what became of each object."""
         validator = super().get_validator()
         judge = validator._process_batch
+        root = self.run.data.root
+        self._images: dict[str, Any] = {}  # by path: a validation that is done again takes the place of the one before
 
         def count(found: Any, truth: Any) -> Any:
-            validator.confusion_matrix.process_batch(found, truth)
+            validator.confusion_matrix.process_batch(found, truth, conf=CONFIDENCE, iou_thres=IOU)
+            row = image_row(root, found, truth)
+            self._images[row["path"]] = row
             return judge(found, truth)
 
         validator._process_batch = count
@@ -38,7 +44,9 @@ class ObjectRun(RunTrainer):
 
     def collect(self) -> Results:
         """What the validator has just found."""
-        return detection_results(self.validator, self.run.data.class_names)
+        images = list(self._images.values())
+        self._images.clear()
+        return detection_results(self.validator, self.run.data.class_names, images)
 
 
 class _BoxRun(ObjectRun):

@@ -171,6 +171,7 @@ class Run:
         }
         if results.images:
             summary["images"] = results.images
+            summary["class_names"] = self.data.class_names
         reporter.validation(epoch, summary)
         value = metrics[spec.primary_metric]
         is_best = self._best is None or self._sign * value > self._sign * self._best

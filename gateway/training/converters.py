@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf import json_format
@@ -12,7 +12,6 @@ from gateway.training.changes import JobChange
 from gateway.training.restarts import DEFAULT_MAX_RESTARTS
 from rpc.times import to_timestamp
 from storage.database.tables import Checkpoint, Metric, Run, TrainingJob, ValidationResult
-from storage.objects.validation_images import ValidationImage
 from visionmesh.v1 import checkpoint_pb2, common_pb2, event_pb2, training_pb2
 
 DEFAULT_BATCH_SIZE = 32
@@ -182,20 +181,6 @@ def result_message(result: ValidationResult) -> event_pb2.ValidationResult:
     message = json_format.ParseDict(result.summary, event_pb2.ValidationResult())
     message.sequence = result.sequence
     return message
-
-
-def image_message(image: ValidationImage, class_names: Sequence[str]) -> training_pb2.ValidationImage:
-    """What a model said of one image as clients see it."""
-    return training_pb2.ValidationImage(
-        path=image.path,
-        label=class_names[image.label_id],
-        predictions=[
-            training_pb2.LabelScore(label=class_names[label_id], label_id=label_id, confidence=confidence)
-            for label_id, confidence in image.predictions
-        ],
-        correct=image.correct,
-        loss=image.loss,
-    )
 
 
 def checkpoint_message(checkpoint: Checkpoint) -> checkpoint_pb2.Checkpoint:

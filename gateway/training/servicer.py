@@ -21,7 +21,6 @@ from gateway.training.converters import (
     attempt_message,
     checkpoint_message,
     draft_job,
-    image_message,
     job_change,
     job_message,
     metric_message,
@@ -277,7 +276,7 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
                 caller(), request.job_id, request.checkpoint_id, filters, size, request.page_token
             )
         return training_pb2.ListValidationImagesResponse(
-            images=[image_message(image, found.class_names) for image in found.images.items],
+            images=found.images.items,
             next_page_token=found.images.next_page_token,
             total_size=found.images.total_size,
             checkpoint_id=found.checkpoint_id,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from google.protobuf.message import Message
 from sqlalchemy.orm import Session
 
 from gateway.access import Caller
 from gateway.training.choosing import candidates
 from gateway.training.converters import result_message
+from gateway.training.image_messages import image_message
 from gateway.training.service import JobService
 from gateway.training.validation_objects import ValidationObjects
 from rpc.errors import DomainError, invalid_request
@@ -17,14 +20,16 @@ from storage.database.jobs import JobRepository
 from storage.database.pages import Page, decode_page_token, encode_page_token
 from storage.database.projections import CheckpointRepository, ValidationRepository
 from storage.database.tables import Checkpoint
-from storage.objects.validation_images import ValidationImage, ValidationImages
+from storage.objects.validation_images import ValidationImages
 from visionmesh.errors import Violation
-from visionmesh.v1 import event_pb2
+from visionmesh.v1 import event_pb2, training_pb2
 
-# Results with their matrices are large; a page must stay below a port's limit, whatever the page size.
-RESULT_PAGE_BYTES = 8 << 20
+# Results with their matrices are large, and so are images with many objects; a page must stay below a port's limit,
+# whatever the page size.
+PAGE_BYTES = 8 << 20
 # Counted from the images, a matrix of more classes would not fit into a message.
 MAX_CONFUSION_CLASSES = 2000
+M = TypeVar("M", bound=Message)
 PATH, LARGEST_LOSS_FIRST, SMALLEST_LOSS_FIRST = "PATH", "LARGEST_LOSS_FIRST", "SMALLEST_LOSS_FIRST"
 _SHOWN_CHARACTERS = 100
 
@@ -52,8 +57,7 @@ class ImageFilter:
 class ImagePage:
     """A page of what one checkpoint's model said."""
 
-    images: Page[ValidationImage]
-    class_names: tuple[str, ...]
+    images: Page[training_pb2.ValidationImage]
     checkpoint_id: str
     epoch: int
 
@@ -71,7 +75,7 @@ class ValidationReports:
         def query(session: Session) -> tuple[ResultPage, dict[str, Any] | None]:
             validations, checkpoints = ValidationRepository(session), CheckpointRepository(session)
             page = validations.list(job_id, page_size, page_token, epoch)
-            fitting = _first_that_fit([result_message(row) for row in page.items])
+            fitting = _first_that_fit(map(result_message, page.items))
             token = page.next_page_token
             if len(fitting) < len(page.items):
                 token = validations.token_after(job_id, epoch, fitting[-1].epoch)
@@ -119,18 +123,18 @@ class ValidationReports:
         shown, total = await self._objects.in_thread(_page, images, filters, max(first, 0), page_size)
         end = max(first, 0) + len(shown)
         token = encode_page_token([checkpoint.id, end], scope) if end < total else ""
-        return ImagePage(Page(shown, token, total), images.class_names, checkpoint.id, checkpoint.epoch)
+        return ImagePage(Page(shown, token, total), checkpoint.id, checkpoint.epoch)
 
 
-def _first_that_fit(results: list[event_pb2.ValidationResult]) -> list[event_pb2.ValidationResult]:
+def _first_that_fit(messages: Iterable[M]) -> list[M]:
     """At least one, where there is one."""
-    used, fitting = 0, 0
-    for result in results:
-        used += result.ByteSize()
-        if fitting and used > RESULT_PAGE_BYTES:
+    used, fitting = 0, list[M]()
+    for message in messages:
+        used += message.ByteSize()
+        if fitting and used > PAGE_BYTES:
             break
-        fitting += 1
-    return results[:fitting]
+        fitting.append(message)
+    return fitting
 
 
 def _lacks_matrix(results: list[event_pb2.ValidationResult]) -> bool:
@@ -153,10 +157,11 @@ def _choose(session: Session, caller: Caller, job_id: str, checkpoint_id: str) -
 
 def _page(
     images: ValidationImages, filters: ImageFilter, first: int, page_size: int
-) -> tuple[list[ValidationImage], int]:
+) -> tuple[list[training_pb2.ValidationImage], int]:
     """The images asked for from the ``first`` one on, in the order asked for, and how many there are in all."""
     places = _select(images, filters)
-    return [images[place] for place in places[first : first + page_size]], len(places)
+    every = (image_message(images[place], images.class_names) for place in places[first : first + page_size])
+    return _first_that_fit(every), len(places)
 
 
 def _select(images: ValidationImages, filters: ImageFilter) -> list[int]:

@@ -38,6 +38,7 @@ class Datasets(dataset_service_pb2_grpc.DatasetServiceServicer):
     broken_image: bool = False
     archive: bytes | None = None
     downloads: list[dataset_pb2.DownloadDatasetRequest] = field(default_factory=list)
+    pictures: dict[str, bytes] = field(default_factory=dict)  # previews by path; empty: the image is broken
 
     def _find(self, dataset_id: str, context: grpc.ServicerContext) -> dataset_pb2.Dataset:
         authenticate(context)
@@ -175,7 +176,11 @@ class Datasets(dataset_service_pb2_grpc.DatasetServiceServicer):
         self, request: dataset_pb2.GetDatasetPreviewRequest, context: grpc.ServicerContext
     ) -> dataset_pb2.GetDatasetPreviewResponse:
         self._find(request.dataset_id, context)
-        # The picture tells of the request: what a test looks at.
+        if request.path in self.pictures:
+            if not self.pictures[request.path]:
+                refuse(context, code_pb2.INVALID_ARGUMENT, "IMAGE_UNREADABLE", "No image.")
+            return dataset_pb2.GetDatasetPreviewResponse(image=self.pictures[request.path], paths=[request.path])
+        # Else the picture tells of the request: what a test looks at.
         return dataset_pb2.GetDatasetPreviewResponse(
             image=request.SerializeToString(), width=640, height=480, paths=[request.path or "cat/0.png", "dog/0.png"]
         )

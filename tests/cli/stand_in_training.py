@@ -44,6 +44,7 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
     get_job_breaks: int = 0
     watches: list[int | None] = field(default_factory=list)
     image_requests: list[training_pb2.ListValidationImagesRequest] = field(default_factory=list)
+    images: list[training_pb2.ValidationImage] | None = None
     starts: list[training_pb2.StartJobRequest] = field(default_factory=list)
     updates: list[training_pb2.UpdateJobRequest] = field(default_factory=list)
     checkpoint: bytes = b"weights " * 400_000
@@ -72,6 +73,7 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         job = training_pb2.TrainingJob(
             id=f"j{len(self.jobs) + 1}",
             framework=spec.framework,
+            dataset_id=spec.dataset_id,
             model_name=spec.model_name,
             epochs=spec.epochs,
             dataset_view=spec.dataset_view,
@@ -279,9 +281,11 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
     def ListValidationImages(
         self, request: training_pb2.ListValidationImagesRequest, context: grpc.ServicerContext
     ) -> training_pb2.ListValidationImagesResponse:
-        """Four images, every other one right, two on a page."""
-        self._find(request.job_id, context)
+        """Four images, every other one right, or ``images``; two on a page."""
+        job = self._find(request.job_id, context)
         self.image_requests.append(request)
+        if job.state == job_state_pb2.JOB_STATE_RUNNING:
+            refuse(context, code_pb2.FAILED_PRECONDITION, "NO_CHECKPOINT", "Job j1 has no checkpoint yet.")
         every = [
             training_pb2.ValidationImage(
                 path=f"val/cat/{number}.png",
@@ -292,6 +296,8 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
             )
             for number in range(4)
         ]
+        if self.images is not None:
+            every = self.images
         found = [image for image in every if not request.HasField("correct") or image.correct is request.correct]
         first = int(request.page_token or 0)
         return training_pb2.ListValidationImagesResponse(

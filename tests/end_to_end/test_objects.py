@@ -90,6 +90,32 @@ def test_what_a_trained_detector_finds_is_told_and_drawn(
         assert {found["label"] for found in chosen} <= {label} and (chosen or label == other)
 
 
+def test_what_became_of_each_object_is_listed_and_drawn(
+    mesh: EmbeddedMesh,
+    job: training_pb2.TrainingJob,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("VISIONMESH_ADDRESS", mesh.address)
+    monkeypatch.setenv("VISIONMESH_TOKEN", mesh.token)
+    with Client(mesh.address, mesh.token) as client:
+        every = list(client.validation_images(job.id))
+        [result] = client.validation_results(job.id, epoch=1)
+        statistics = client.dataset_with_statistics(job.dataset_id).statistics
+    assert len(every) == 4 and {(image.width, image.height) for image in every} == {(CANVAS, CANVAS)}
+    truths = [item for image in every for item in image.objects if item.label]
+    assert len(truths) == sum(statistics.objects["val"].objects.values())
+    for row, label in enumerate(label.label for label in result.classes):
+        assert sum(result.confusion_matrix[row].counts) == sum(item.label == label for item in truths)
+
+    sheet = tmp_path / "sheet.png"
+    assert main(["jobs", "errors", job.id, "--output", str(sheet), "--limit", "3", "--json"]) == 0
+    drawn = json.loads(capsys.readouterr().out)["images"]
+    assert [image["loss"] for image in drawn] == sorted((image.loss for image in every), reverse=True)[:3]
+    assert Image.open(sheet).width > 2 * 480
+
+
 def test_labels_that_a_detector_does_not_know_are_refused(
     mesh: EmbeddedMesh,
     job: training_pb2.TrainingJob,

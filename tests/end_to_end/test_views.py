@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from storage.objects.store import ObjectStore
 from tests.end_to_end import digits, streets
 from tests.end_to_end.conftest import Backend
 from tests.end_to_end.refusals import Raw
+from visionmesh.cli.main import main
 from visionmesh.cli.processes import EmbeddedMesh
 from visionmesh.client import Client
 from visionmesh.errors import VisionMeshError
 from visionmesh.v1 import dataset_pb2, inference_pb2, job_state_pb2, training_pb2
 
 CROPS = training_pb2.DATASET_VIEW_CROPS
+LARGEST_LOSS = training_pb2.VALIDATION_IMAGE_ORDER_LARGEST_LOSS_FIRST
 IMAGE_LABELS = training_pb2.DATASET_VIEW_IMAGE_LABELS
 
 
@@ -31,7 +36,14 @@ def trained(client: Client, spec: training_pb2.TrainingJobSpec) -> training_pb2.
     return done
 
 
-def test_objects_are_cut_out_learnt_and_recognised(client: Client, raw: Raw, pictures: dataset_pb2.Dataset) -> None:
+def test_objects_are_cut_out_learnt_and_recognised(
+    mesh: EmbeddedMesh,
+    client: Client,
+    raw: Raw,
+    pictures: dataset_pb2.Dataset,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(VisionMeshError) as refused:
         client.create_job(digits.spec(pictures.id))
     assert "CROPS" in str(refused.value.violations)
@@ -51,6 +63,14 @@ def test_objects_are_cut_out_learnt_and_recognised(client: Client, raw: Raw, pic
         if image.split == "val"
         for place, found in enumerate(image.objects)
     }
+    # The worst of them are drawn.
+    sheet = tmp_path / "crops.png"
+    where = ("--address", mesh.address, "--token", mesh.token)
+    assert main(["jobs", "errors", job.id, "--output", str(sheet), *where, "--json"]) == 0
+    drawn = [item["path"] for item in json.loads(capsys.readouterr().out)["images"]]
+    assert drawn == [item.path for item in client.validation_images(job.id, correct=False, order=LARGEST_LOSS)]
+    assert sheet.exists() is bool(drawn)
+
     said = [client.predict(job_id=job.id, image=digits.png(number)) for number in range(10)]
     right = [answer.classifications[0].label == str(number) for number, answer in enumerate(said[:3])]
     assert sum(right) >= 2

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -22,7 +23,7 @@ def test_what_is_written_is_read_by_path() -> None:
     assert (images.epoch, list(images.class_names), len(images)) == (3, CLASSES, 4)
     assert images[0] == IMAGES[1] and images[1] == IMAGES[0]
     # Seven digits, as many as a float32 has.
-    assert images[3].predictions == ((1, 0.3333333),)
+    assert images[3] == replace(IMAGES[3], predictions=((1, 0.3333333),))
     assert [image.correct for image in (images[0], images[1])] == [False, True]
     assert images.confusion_matrix() == [[0, 0, 1], [0, 2, 0], [0, 1, 0]]
     assert encode(3, CLASSES, reversed(IMAGES)) == encode(3, CLASSES, IMAGES)
@@ -78,6 +79,8 @@ def with_row(row: object) -> bytes:
         gzip.compress(b"[]", mtime=0),
         gzip.compress(b"\xff\n", mtime=0),
         changed(version=2),
+        changed(version=3),
+        changed(version=True),
         changed(kind="manifest"),
         changed(images=3),
         changed(class_names=["cat"]),
@@ -92,6 +95,7 @@ def with_row(row: object) -> bytes:
         with_row({"path": "a", "label_id": 0, "predictions": 7, "loss": 1}),
         with_row({"path": "a", "label_id": 0, "predictions": [[0, float("nan")]], "loss": 1}),
         with_row({"path": "a", "label_id": 0, "predictions": [[10**30, 1]], "loss": 1}),
+        with_row({"path": "a", "label_id": 0, "predictions": [[0, 1]], "loss": 10**400}),
     ],
 )
 def test_anything_else_is_a_value_error(data: bytes) -> None:

@@ -10,6 +10,7 @@ import pytest
 from storage.objects import keys
 from storage.objects.digest import sha256_bytes
 from storage.objects.local import LocalObjectStore
+from storage.objects.object_images import ObjectImage, ObjectMatch
 from storage.objects.validation_images import ValidationImage, ValidationImages
 from tests.trainer.run_place import RunPlace
 from trainer.runs.agent_events import AgentEvents
@@ -134,7 +135,17 @@ def test_only_the_five_most_likely_classes_are_kept(folder: RunFolder) -> None:
     predictions = [(number, 0.1) for number in range(9)]
     tell(reporter, folder, 1, [{**ROW, "predictions": predictions}])
     images = ValidationImages.decode((folder.path / locals_of(folder)[0].validation_images).read_bytes())
-    assert images[0].predictions == tuple(predictions[:5])
+    assert images[0] == ValidationImage("val/cat/2.png", 0, tuple(predictions[:5]), 1.5)
+
+
+def test_objects_are_kept_under_the_names_that_the_training_has_for_them(folder: RunFolder) -> None:
+    reporter = SpoolReporter(folder, ["cat", "dog"])
+    found = (0, 0, 0.75, 0.5, [1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.5, 4.0])
+    row = {"path": "val/1.png", "width": 640, "height": 480, "objects": [found]}
+    reporter.validation(1, {"images": [row], "class_names": ("item",)})
+    images = ValidationImages.decode((folder.path / "validation-images" / "epoch-1.jsonl.gz").read_bytes())
+    match = ObjectMatch(0, 0, 0.75, 0.5, (1.0, 2.0, 3.0, 4.0), (1.0, 2.0, 3.5, 4.0))
+    assert (images.class_names, images[0]) == (("item",), ObjectImage("val/1.png", 640, 480, (match,)))
 
 
 @pytest.mark.parametrize("classes", [MAX_CONFUSION_CLASSES, MAX_CONFUSION_CLASSES + 1])

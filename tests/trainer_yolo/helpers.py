@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -143,6 +144,16 @@ def make_spec(
         resume_from=resume_from,
         initial_weights=initial_weights,
     )
+
+
+def matrix_of(rows: Iterable[Mapping[str, Any]], classes: int) -> list[list[int]]:
+    """Objects of validation images by [true class][predicted class], none last."""
+    matrix = np.zeros((classes + 1, classes + 1), dtype=int)
+    for row in rows:
+        for label, predicted, *_ in row["objects"]:
+            matrix[-1 if label is None else label][-1 if predicted is None else predicted] += 1
+    found: list[list[int]] = matrix.tolist()
+    return found
 
 
 def write_shapes(root: Path, task_type: str, train: int = 10, val: int = 4) -> TrainingDataset:

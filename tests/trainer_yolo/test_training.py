@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainer_yolo.helpers import CLASS_NAMES, Recorder, make_spec
+from tests.trainer_yolo.helpers import CLASS_NAMES, Recorder, make_spec, matrix_of
 from trainer.adapter import TrainingDataset, TrainingDiverged
 from trainer.runs.failures import failure_of
 from trainer_yolo.adapter import YoloAdapter
@@ -57,6 +57,8 @@ def test_a_training_tells_its_beginning_its_steps_its_epochs_and_its_checkpoints
         # Every truth is in its row: taken for a class, or missed.
         assert [sum(row) for row in matrix][:2] == [score["support"] for score in scores]
         assert len(matrix) == len(matrix[0]) == (2 if task_type == CLASSIFICATION else 3)
+        images: Any = summary["images"]
+        assert task_type == CLASSIFICATION or matrix_of(images, 2) == matrix
         assert all(("ap50" in score and "ap50_95" in score) == (task_type != CLASSIFICATION) for score in scores)
     assert "box_mAP50-95" in recorder.checkpoints[0][3] if task_type in (SEGMENTATION, POSE) else True
 

@@ -101,11 +101,13 @@ class SpoolReporter:
         label or label_id; of objects ap50 and ap50_95 too), ``confusion_matrix`` (images by [true class][predicted
         class], or objects with one more row and column for none), ``metrics`` (by name) and
         ``images`` (mappings with path, label_id, predictions as pairs of label_id and confidence, the most likely
-        first, and loss), which go with the checkpoint of the epoch.
+        first, and loss), which go with the checkpoint of the epoch. Of objects an image has path, width and height in
+        pixels and ``objects``, each as the parts of ``storage.objects.object_images.ObjectMatch`` in their order.
+        ``class_names`` are those that label ids of images mean, where they are not the dataset's.
         """
         images = summary.get("images")
         if images is not None:
-            self._validation_files.write(epoch, images)
+            self._validation_files.write(epoch, images, summary.get("class_names"))
         matrix = summary.get("confusion_matrix") or []
         if len(matrix) > MAX_CONFUSION_CLASSES:
             matrix = []

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.objects import validation_images
+from storage.objects.object_images import ObjectImage, ObjectMatch
 from storage.objects.validation_images import TOP_PREDICTIONS, ValidationImage
 from trainer.runs.files import write_whole
 
@@ -26,8 +27,9 @@ class ValidationFiles:
         self._epoch = 0
         self._waiting: Path | None = None
 
-    def write(self, epoch: int, images: Iterable[Mapping[str, Any]]) -> None:
-        """Write an epoch's file, durable on return; ``images`` as ``SpoolReporter.validation`` has them.
+    def write(self, epoch: int, images: Iterable[Mapping[str, Any]], class_names: Sequence[str] | None = None) -> None:
+        """Write an epoch's file, durable on return; ``images`` and ``class_names`` as ``SpoolReporter.validation`` has
+        them.
 
         Raises ValueError when one is not as the format wants it.
         """
@@ -35,7 +37,7 @@ class ValidationFiles:
             self._waiting.unlink(missing_ok=True)
         path = self._run_folder / FOLDER / f"epoch-{epoch}.jsonl.gz"
         path.parent.mkdir(exist_ok=True)
-        write_whole(path, validation_images.encode(epoch, self._class_names, map(_image, images)))
+        write_whole(path, validation_images.encode(epoch, class_names or self._class_names, map(_image, images)))
         self._epoch, self._waiting = epoch, path
 
     def hand_over(self, epoch: int) -> str:
@@ -46,7 +48,10 @@ class ValidationFiles:
         return path.relative_to(self._run_folder).as_posix()
 
 
-def _image(item: Mapping[str, Any]) -> ValidationImage:
+def _image(item: Mapping[str, Any]) -> ValidationImage | ObjectImage:
+    if "objects" in item:
+        objects = tuple(ObjectMatch(*found) for found in item["objects"])
+        return ObjectImage(str(item["path"]), int(item["width"]), int(item["height"]), objects)
     predictions = tuple((int(label), float(confidence)) for label, confidence in item["predictions"])
     return ValidationImage(
         path=str(item["path"]),

@@ -14,7 +14,7 @@ from visionmesh.cli.session import Session
 from visionmesh.cli.values import bytes_text
 from visionmesh.v1 import dataset_pb2
 
-_ENCODINGS = {
+ENCODINGS = {
     ".jpg": dataset_pb2.PREVIEW_ENCODING_JPEG,
     ".jpeg": dataset_pb2.PREVIEW_ENCODING_JPEG,
     ".png": dataset_pb2.PREVIEW_ENCODING_PNG,
@@ -40,9 +40,9 @@ def preview(
 ) -> None:
     """Save a picture of a dataset: one of its images, or a contact sheet, with what is annotated drawn on it."""
     target = output or Path(_name(dataset_id, path))
-    encoding = _ENCODINGS.get(target.suffix.lower())
+    encoding = ENCODINGS.get(target.suffix.lower())
     if encoding is None:
-        raise typer.BadParameter(f"{target} ends in none of {', '.join(_ENCODINGS)}", param_hint="--output")
+        raise typer.BadParameter(f"{target} ends in none of {', '.join(ENCODINGS)}", param_hint="--output")
     with session.client() as client:
         picture = client.dataset_preview(
             dataset_id,
@@ -55,7 +55,7 @@ def preview(
             seed=seed,
             without_annotations=plain,
         )
-    _save(target, picture.image)
+    save_picture(target, picture.image)
     if session.json:
         said = {"width": picture.width, "height": picture.height, "content_type": picture.content_type}
         session.print_json({"path": str(target), **said, "images": list(picture.paths)})
@@ -71,7 +71,8 @@ def _name(dataset_id: str, path: str) -> str:
     return f"{shown[:100] or 'preview'}.jpg"
 
 
-def _save(target: Path, image: bytes) -> None:
+def save_picture(target: Path, image: bytes) -> None:
+    """Save a picture whole or not at all. Raises OSError."""
     part = target.parent / f".visionmesh-part-{secrets.token_hex(8)}"
     try:
         part.write_bytes(image)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from visionmesh.cli.outcomes import count_outcomes
 from visionmesh.cli.session import Session
 from visionmesh.cli.tables import print_fields, print_table
 from visionmesh.cli.values import enum_choices, enum_value
@@ -64,7 +65,9 @@ def images(
     job_id: JobArgument,
     wrong: Annotated[bool, typer.Option("--wrong", help="Only those that the model gets wrong.")] = False,
     right: Annotated[bool, typer.Option("--right", help="Only those that the model gets right.")] = False,
-    label: Annotated[str, typer.Option("--label", metavar="CLASS", help="Only those of this true class.")] = "",
+    label: Annotated[
+        str, typer.Option("--label", metavar="CLASS", help="Only those of, or with, this true class.")
+    ] = "",
     predicted: Annotated[str, typer.Option("--predicted", metavar="CLASS", help="Only those taken for this.")] = "",
     sort: Annotated[str, typer.Option("--sort", metavar="ORDER", help=ORDERS_HELP)] = "path",
     checkpoint: Annotated[
@@ -90,15 +93,16 @@ def images(
     if session.json:
         session.print_json({"images": found})
         return
+    of_objects = bool(found and found[0].width)
     print_table(
         session.out,
-        ["image", "truth", "prediction", "confidence#", "loss#", ""],
+        ["image", "hits#", "missed#", "wrong class#", "false alarms#", "loss#", ""]
+        if of_objects
+        else ["image", "truth", "prediction", "confidence#", "loss#", ""],
         (
             (
                 item.path,
-                item.label,
-                item.predictions[0].label,
-                f"{item.predictions[0].confidence:.4f}",
+                *(count_outcomes(item) if of_objects else _prediction(item)),
                 f"{item.loss:.4f}",
                 "" if item.correct else "wrong",
             )
@@ -106,6 +110,11 @@ def images(
         ),
         empty="no such images",
     )
+
+
+def _prediction(item: training_pb2.ValidationImage) -> tuple[str, str, str]:
+    said = item.predictions[0]
+    return item.label, said.label, f"{said.confidence:.4f}"
 
 
 def _taken_for(result: event_pb2.ValidationResult, place: int) -> str:

@@ -12,6 +12,7 @@ from visionmesh.cli.job_attempts import attempts, last_end, restarts_text
 from visionmesh.cli.job_changes import JobArgument, delete, retention_text, update
 from visionmesh.cli.job_create import VIEW, create
 from visionmesh.cli.job_download import download
+from visionmesh.cli.job_errors import errors
 from visionmesh.cli.job_queue import place_text
 from visionmesh.cli.job_validation import images, validation
 from visionmesh.cli.job_view import STATE, JobView, failure_text, state_text
@@ -70,6 +71,12 @@ def group() -> typer.Typer:
         examples="visionmesh jobs images JOB --wrong --sort largest_loss_first\n"
         "visionmesh jobs images JOB --label cat --predicted dog --limit 0 --json",
     )(images)
+    command(
+        app,
+        "errors",
+        examples="visionmesh jobs errors JOB\n"
+        "visionmesh jobs errors JOB --label cat --predicted dog --limit 60 --output cats.png",
+    )(errors)
     command(app, "attempts", examples="visionmesh jobs attempts JOB\nvisionmesh jobs attempts JOB --json")(attempts)
     command(app, "checkpoints", examples="visionmesh jobs checkpoints JOB")(checkpoints)
     command(

@@ -7,6 +7,7 @@ from visionmesh.v1 import checkpoint_pb2 as _checkpoint_pb2
 from visionmesh.v1 import common_pb2 as _common_pb2
 from visionmesh.v1 import dataset_pb2 as _dataset_pb2
 from visionmesh.v1 import event_pb2 as _event_pb2
+from visionmesh.v1 import inference_pb2 as _inference_pb2
 from visionmesh.v1 import job_state_pb2 as _job_state_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -41,6 +42,14 @@ class ValidationImageOrder(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     VALIDATION_IMAGE_ORDER_PATH: _ClassVar[ValidationImageOrder]
     VALIDATION_IMAGE_ORDER_LARGEST_LOSS_FIRST: _ClassVar[ValidationImageOrder]
     VALIDATION_IMAGE_ORDER_SMALLEST_LOSS_FIRST: _ClassVar[ValidationImageOrder]
+
+class ObjectOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OBJECT_OUTCOME_UNSPECIFIED: _ClassVar[ObjectOutcome]
+    OBJECT_OUTCOME_HIT: _ClassVar[ObjectOutcome]
+    OBJECT_OUTCOME_MISS: _ClassVar[ObjectOutcome]
+    OBJECT_OUTCOME_FALSE_ALARM: _ClassVar[ObjectOutcome]
+    OBJECT_OUTCOME_WRONG_CLASS: _ClassVar[ObjectOutcome]
 METRIC_MODE_UNSPECIFIED: MetricMode
 METRIC_MODE_MAX: MetricMode
 METRIC_MODE_MIN: MetricMode
@@ -54,6 +63,11 @@ VALIDATION_IMAGE_ORDER_UNSPECIFIED: ValidationImageOrder
 VALIDATION_IMAGE_ORDER_PATH: ValidationImageOrder
 VALIDATION_IMAGE_ORDER_LARGEST_LOSS_FIRST: ValidationImageOrder
 VALIDATION_IMAGE_ORDER_SMALLEST_LOSS_FIRST: ValidationImageOrder
+OBJECT_OUTCOME_UNSPECIFIED: ObjectOutcome
+OBJECT_OUTCOME_HIT: ObjectOutcome
+OBJECT_OUTCOME_MISS: ObjectOutcome
+OBJECT_OUTCOME_FALSE_ALARM: ObjectOutcome
+OBJECT_OUTCOME_WRONG_CLASS: ObjectOutcome
 
 class TrainingJobSpec(_message.Message):
     __slots__ = ("project_id", "session_id", "experiment_name", "tags", "notes", "framework", "model_name", "task_type", "dataset_id", "epochs", "batch_size", "learning_rate", "image_size", "pretrained", "seed", "advanced_config", "priority", "max_restarts", "primary_metric", "primary_metric_mode", "dataset_view", "checkpoint_retention", "no_progress_seconds")
@@ -557,19 +571,47 @@ class LabelScore(_message.Message):
     confidence: float
     def __init__(self, label: _Optional[str] = ..., label_id: _Optional[int] = ..., confidence: _Optional[float] = ...) -> None: ...
 
+class ObjectMatch(_message.Message):
+    __slots__ = ("outcome", "label", "predicted_label", "confidence", "iou", "truth_box", "predicted_box", "truth_corners", "predicted_corners")
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    PREDICTED_LABEL_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    IOU_FIELD_NUMBER: _ClassVar[int]
+    TRUTH_BOX_FIELD_NUMBER: _ClassVar[int]
+    PREDICTED_BOX_FIELD_NUMBER: _ClassVar[int]
+    TRUTH_CORNERS_FIELD_NUMBER: _ClassVar[int]
+    PREDICTED_CORNERS_FIELD_NUMBER: _ClassVar[int]
+    outcome: ObjectOutcome
+    label: str
+    predicted_label: str
+    confidence: float
+    iou: float
+    truth_box: _inference_pb2.Box
+    predicted_box: _inference_pb2.Box
+    truth_corners: _containers.RepeatedCompositeFieldContainer[_inference_pb2.Point]
+    predicted_corners: _containers.RepeatedCompositeFieldContainer[_inference_pb2.Point]
+    def __init__(self, outcome: _Optional[_Union[ObjectOutcome, str]] = ..., label: _Optional[str] = ..., predicted_label: _Optional[str] = ..., confidence: _Optional[float] = ..., iou: _Optional[float] = ..., truth_box: _Optional[_Union[_inference_pb2.Box, _Mapping]] = ..., predicted_box: _Optional[_Union[_inference_pb2.Box, _Mapping]] = ..., truth_corners: _Optional[_Iterable[_Union[_inference_pb2.Point, _Mapping]]] = ..., predicted_corners: _Optional[_Iterable[_Union[_inference_pb2.Point, _Mapping]]] = ...) -> None: ...
+
 class ValidationImage(_message.Message):
-    __slots__ = ("path", "label", "predictions", "correct", "loss")
+    __slots__ = ("path", "label", "predictions", "correct", "loss", "objects", "width", "height")
     PATH_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
     CORRECT_FIELD_NUMBER: _ClassVar[int]
     LOSS_FIELD_NUMBER: _ClassVar[int]
+    OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
     path: str
     label: str
     predictions: _containers.RepeatedCompositeFieldContainer[LabelScore]
     correct: bool
     loss: float
-    def __init__(self, path: _Optional[str] = ..., label: _Optional[str] = ..., predictions: _Optional[_Iterable[_Union[LabelScore, _Mapping]]] = ..., correct: _Optional[bool] = ..., loss: _Optional[float] = ...) -> None: ...
+    objects: _containers.RepeatedCompositeFieldContainer[ObjectMatch]
+    width: int
+    height: int
+    def __init__(self, path: _Optional[str] = ..., label: _Optional[str] = ..., predictions: _Optional[_Iterable[_Union[LabelScore, _Mapping]]] = ..., correct: _Optional[bool] = ..., loss: _Optional[float] = ..., objects: _Optional[_Iterable[_Union[ObjectMatch, _Mapping]]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
 
 class ListValidationImagesResponse(_message.Message):
     __slots__ = ("images", "next_page_token", "total_size", "checkpoint_id", "epoch")

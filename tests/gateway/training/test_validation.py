@@ -16,6 +16,7 @@ from rpc.errors import DomainError
 from storage.objects import keys
 from storage.objects.digest import sha256_bytes
 from storage.objects.errors import StoreUnavailable
+from storage.objects.object_images import ObjectImage, ObjectMatch
 from storage.objects.validation_images import ValidationImage, encode
 from tests.gateway.calls import refused
 from tests.gateway.conftest import Account
@@ -25,7 +26,7 @@ from tests.gateway.job_fixtures import Mesh
 from tests.gateway.waiting import until
 from visionmesh.errors import from_rpc
 from visionmesh.mesh.v1 import run_pb2
-from visionmesh.v1 import checkpoint_pb2, event_pb2, training_pb2
+from visionmesh.v1 import checkpoint_pb2, event_pb2, inference_pb2, training_pb2
 
 LARGEST = training_pb2.VALIDATION_IMAGE_ORDER_LARGEST_LOSS_FIRST
 SMALLEST = training_pb2.VALIDATION_IMAGE_ORDER_SMALLEST_LOSS_FIRST
@@ -51,7 +52,7 @@ def publish(
     script: Script,
     epoch: int,
     accuracy: float = 0.5,
-    images: Sequence[ValidationImage] | None = None,
+    images: Sequence[ValidationImage | ObjectImage] | None = None,
     class_names: Sequence[str] = CLASSES,
 ) -> run_pb2.RunEvent:
     """A checkpoint whose images lie in the store, as an agent leaves them."""
@@ -128,7 +129,7 @@ async def test_a_page_of_large_results_ends_early_and_goes_on(
     job_id = script.run.job_id
     await agent.send(*(validated(script, epoch, matrix=True) for epoch in (1, 2, 3, 4, 5)))
     size = (await results(ada, job_id)).results[0].ByteSize()
-    monkeypatch.setattr(validation, "RESULT_PAGE_BYTES", int(2.5 * size))
+    monkeypatch.setattr(validation, "PAGE_BYTES", int(2.5 * size))
     token = ""
     pages: list[list[int]] = []
     while not pages or token:
@@ -198,6 +199,85 @@ async def test_images_are_filtered_sorted_and_paged(mesh: Mesh, ada: JobClient) 
     assert [item.field for item in error.violations] == ["label", "predicted_label"]
     error = await refused(images(ada, job_id, order=9, page_size=1001))
     assert {item.field for item in error.violations} == {"order", "page_size"}
+
+
+async def test_images_of_objects_tell_what_became_of_each(
+    mesh: Mesh, ada: JobClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upright, turned = (1.0, 2.0, 30.0, 40.0), (4.0, 0.0, 9.0, 5.0, 5.0, 9.0, 0.0, 4.0)
+    hit = ObjectMatch(0, 0, 0.9, 0.8, upright, upright)
+    miss = ObjectMatch(1, None, None, None, upright, None)
+    alarm = ObjectMatch(None, 1, 0.5, None, None, turned)
+    wrong = ObjectMatch(0, 2, 0.75, 0.5, turned, upright)
+    kept = [
+        ObjectImage("val/0.png", 640, 480, (hit, hit)),
+        ObjectImage("val/1.png", 640, 480, (hit, miss)),
+        ObjectImage("val/2.png", 640, 480, ()),
+        ObjectImage("val/3.png", 64, 48, (wrong, alarm)),
+    ]
+    script, agent = await mesh.running(ada)
+    job_id = script.run.job_id
+    names = [*CLASSES, *(f"class {number}" for number in range(98))]
+    await agent.send(
+        validated(script, 1, names, matrix=False), publish(mesh, script, 1, images=kept, class_names=names)
+    )
+
+    every = (await images(ada, job_id)).images
+    assert [(item.path, item.width, item.height, item.correct, item.loss) for item in every] == [
+        ("val/0.png", 640, 480, True, 0),
+        ("val/1.png", 640, 480, False, 1),
+        ("val/2.png", 640, 480, True, 0),
+        ("val/3.png", 64, 48, False, 2.25),
+    ]
+    assert not any(item.label or item.predictions for item in every)
+    box = inference_pb2.Box(x_min=1, y_min=2, x_max=30, y_max=40)
+    around = inference_pb2.Box(x_min=0, y_min=0, x_max=9, y_max=9)
+    corners = [inference_pb2.Point(x=x, y=y) for x, y in ((4, 0), (9, 5), (5, 9), (0, 4))]
+    assert every[1].objects[1] == training_pb2.ObjectMatch(
+        outcome=training_pb2.OBJECT_OUTCOME_MISS, label="dog", truth_box=box
+    )
+    assert [*every[3].objects] == [
+        training_pb2.ObjectMatch(
+            outcome=training_pb2.OBJECT_OUTCOME_WRONG_CLASS,
+            label="cat",
+            predicted_label="owl",
+            confidence=0.75,
+            iou=0.5,
+            truth_box=around,
+            predicted_box=box,
+            truth_corners=corners,
+        ),
+        training_pb2.ObjectMatch(
+            outcome=training_pb2.OBJECT_OUTCOME_FALSE_ALARM,
+            predicted_label="dog",
+            confidence=0.5,
+            predicted_box=around,
+            predicted_corners=corners,
+        ),
+    ]
+
+    async def numbers(**fields: object) -> list[int]:
+        return [int(item.path[4]) for item in (await images(ada, job_id, **fields)).images]
+
+    assert await numbers(correct=False, order=LARGEST) == [3, 1] and await numbers(correct=True) == [0, 2]
+    assert await numbers(label="cat") == [0, 1, 3] and await numbers(label="cat", correct=False) == [3]
+    assert await numbers(predicted_label="dog") == [3] and await numbers(label="cat", predicted_label="dog") == []
+
+    # With one more row and column for what was missed, and what was found where nothing is.
+    [result] = (await results(ada, job_id, epoch=1)).results
+    counts = {
+        (row, column): count
+        for row, line in enumerate(result.confusion_matrix)
+        for column, count in enumerate(line.counts)
+        if count
+    }
+    assert counts == {(0, 0): 3, (0, 2): 1, (1, 101): 1, (101, 1): 1}
+
+    # A page that would become too large ends early.
+    monkeypatch.setattr(validation, "PAGE_BYTES", every[0].ByteSize() + every[1].ByteSize())
+    first = await images(ada, job_id)
+    rest = await images(ada, job_id, page_token=first.next_page_token)
+    assert [len(first.images), len(rest.images), rest.next_page_token] == [2, 2, ""]
 
 
 async def test_later_pages_stay_with_the_checkpoint_of_the_first(mesh: Mesh, ada: JobClient) -> None:
