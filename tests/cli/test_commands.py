@@ -237,7 +237,7 @@ def test_a_restarted_job_tells_its_attempts(visionmesh: Command, stand_in: Stand
     told = [line for line in watched.out.splitlines() if "attempt" in line or "restart" in line]
     assert told[0] == "attempt 1 failed: TRAINING_PROCESS_KILLED: The training process was ended by SIGKILL."
     assert told[1].startswith("restart at 2027-01-15") and told[1].endswith("1 left after it")
-    assert told[2] == "attempt 2"
+    assert told[2] == "attempt 2 begins"
     assert watched.out.splitlines()[-1].endswith("restarts 1 of 2")
     spec = stand_in.training.specs[0]
     assert (spec.max_restarts, spec.no_progress_seconds) == (2, 60)
