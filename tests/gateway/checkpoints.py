@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from storage.objects import keys
-from storage.objects.digest import sha256_bytes
+from storage.objects.digest import files_digest, sha256_bytes
 from tests.gateway.job_agent import Script
 from tests.gateway.job_client import JobClient
 from tests.gateway.job_fixtures import Mesh
@@ -32,6 +32,7 @@ def published(
         mesh.store.put(told.storage_path + name, data)
         told.files.add(name=name, size_bytes=len(data), sha256=sha256_bytes(data))
     told.size_bytes = sum(file.size_bytes for file in told.files)
+    told.digest = files_digest((file.name, file.sha256) for file in told.files)
     return event
 
 
