@@ -54,7 +54,7 @@ async def test_a_watch_tells_everything_and_ends(mesh: Mesh, ada: JobClient) -> 
 
 @pytest.mark.parametrize("how", ["STOPPED", "FAILED"])
 async def test_every_end_ends_the_watch(mesh: Mesh, ada: JobClient, how: str) -> None:
-    script, agent = await mesh.running(ada)
+    script, agent = await mesh.running(ada, max_restarts=0)
     job_id = script.run.job_id
     watch = asyncio.create_task(ada.events(job_id))
     await agent.send(script.end(how))
