@@ -51,7 +51,9 @@ class LeaseKeeper:
         self._contact_lost_seconds = contact_lost_seconds
         self._lease_seconds = lease_seconds
         self._check_seconds = check_seconds
-        self._silence = Silence(max(LOOK_GAP_SECONDS, contact_lost_seconds))
+        # A gap of half a lease is long in any case.
+        gap_seconds = min(max(LOOK_GAP_SECONDS, contact_lost_seconds), max(lease_seconds / 2, 3 * check_seconds))
+        self._silence = Silence(gap_seconds)
         self._task: asyncio.Task[None] | None = None
         self._kills: set[asyncio.Task[None]] = set()  # the loop itself keeps no task alive
 

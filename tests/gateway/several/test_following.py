@@ -52,7 +52,7 @@ class Gateways:
 
     async def running(self, starter: JobClient, gateway: JobGateway) -> tuple[Script, Connection]:
         """A job whose agent speaks to ``gateway``; it has told one event."""
-        job = await starter.create()
+        job = await starter.create(starter.spec(max_restarts=0))
         await starter.start(job.id)
         await until(lambda: any(run.job_id == job.id for run in self._trainer.runs.values()), 20)
         [run] = [run for run in self._trainer.runs.values() if run.job_id == job.id]

@@ -44,7 +44,7 @@ async def test_the_other_judges_leases_repeats_starts_and_dispatches(
     at_a, at_b = pair.client(pair.a), pair.client(pair.b)
 
     async def started() -> Script:
-        job = await at_a.create()
+        job = await at_a.create(at_a.spec(max_restarts=0))
         await at_a.start(job.id)
         await until(lambda: any(run.job_id == job.id for run in trainer.runs.values()), 20)
         [run] = [run for run in trainer.runs.values() if run.job_id == job.id]
