@@ -137,10 +137,9 @@ def test_what_ultralytics_would_refuse_is_refused_when_the_job_is_created(
         framework="yolo", model_name="yolo11n", dataset_id=job.dataset_id, epochs=1, image_size=7, learning_rate=1.5
     )
     with Client(mesh.address, mesh.token) as client:
-        refused(lambda: client.create_job(spec), Code.INVALID_ARGUMENT, "INVALID_REQUEST", "job.image_size")
-        spec.image_size = 100
         wrong = ("job.image_size", "job.learning_rate")
-        refused(lambda: client.create_job(spec), Code.INVALID_ARGUMENT, "INVALID_REQUEST", *wrong)
+        for spec.image_size in (7, 100):
+            refused(lambda: client.create_job(spec), Code.INVALID_ARGUMENT, "INVALID_REQUEST", *wrong)
 
 
 def test_two_hundred_images_in_one_stream_every_third_broken(
