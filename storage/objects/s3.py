@@ -27,7 +27,7 @@ from storage.objects.validity import key_objection
 LEFTOVER_SECONDS = 24 * 3600
 MAX_NAME_BYTES = 1024
 # Parts of all objects on their way in, in memory; one part may always be.
-PARTS_BYTES = 48 << 20
+PARTS_BYTES = 32 << 20
 _DELETED_AT_ONCE = 1000
 
 

@@ -128,7 +128,7 @@ def _source(source: int) -> str:
 def _source_of(event: event_pb2.JobEvent) -> str:
     if event.HasField("log"):
         return {"stdout": "log", "stderr": "log"}.get(event.log.source, event.log.source)
-    return "agent" if event.WhichOneof("payload") in ("preparation", "checkpoint") else "training"
+    return "agent" if event.WhichOneof("payload") in ("preparation", "checkpoint", "resource_use") else "training"
 
 
 def _payload(event: run_pb2.RunEvent | event_pb2.JobEvent) -> Payload:

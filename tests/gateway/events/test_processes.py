@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from storage.database.engine import Database
 from storage.database.events import EventRepository, NewEvent
 from storage.database.ids import new_id
 from storage.database.jobs import JobRepository
+from storage.database.run_tokens import RunTokenRepository
 from storage.database.tables import Run
 from storage.database.users import UserRepository
 from tests.gateway.job_agent import Connection, Script
@@ -44,17 +44,18 @@ def database_of(process: GatewayProcess) -> Database:
     return Database(f"sqlite:///{process.folder / 'visionmesh.db'}", pool_size=2)
 
 
-async def running_job(process: GatewayProcess) -> run_pb2.RunSpec:
-    """A job of the owner that runs, for a test to be its agent."""
+async def running_job(process: GatewayProcess) -> tuple[run_pb2.RunSpec, str]:
+    """A job of the owner that runs, for a test to be its agent, and the agent's token."""
     run_id = new_id("run")
 
-    def work(session: Session) -> run_pb2.RunSpec:
+    def work(session: Session) -> tuple[run_pb2.RunSpec, str]:
         owner = UserRepository(session).by_name("owner")
         assert owner is not None
         jobs = JobRepository(session)
         job = jobs.add(builders.job(owner.id, state="RUNNING", current_run_id=run_id, attempt=1))
         jobs.add_run(Run(id=run_id, job_id=job.id, attempt=1))
-        return run_pb2.RunSpec(run_id=run_id, job_id=job.id, attempt=1, epochs=job.epochs)
+        spec = run_pb2.RunSpec(run_id=run_id, job_id=job.id, attempt=1, epochs=job.epochs)
+        return spec, RunTokenRepository(session).add(run_id)
 
     database = database_of(process)
     try:
@@ -66,9 +67,8 @@ async def running_job(process: GatewayProcess) -> run_pb2.RunSpec:
 @pytest.fixture
 async def job(process: GatewayProcess) -> AsyncIterator[tuple[Script, Connection]]:
     """A job that runs, with the stream of its agent."""
-    run = await running_job(process)
-    mesh_address = json.loads((process.folder / "gateway.json").read_text())["mesh"]
-    agent = Connection(mesh_address, run, MESH_TOKEN)
+    run, token = await running_job(process)
+    agent = Connection(process.mesh_address, run, token)
     await agent.hello()
     yield Script(run), agent
     await agent.cut()
@@ -143,7 +143,7 @@ async def test_a_compaction_that_is_killed_is_finished_by_the_next_gateway(tmp_p
     )
     with process:
         pass  # makes database and owner
-    run = await running_job(process)
+    run, _ = await running_job(process)
     database = database_of(process)
     count = 0
     for first in range(1, 20_001, 1000):
