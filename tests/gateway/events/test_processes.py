@@ -52,7 +52,7 @@ async def running_job(process: GatewayProcess) -> tuple[run_pb2.RunSpec, str]:
         owner = UserRepository(session).by_name("owner")
         assert owner is not None
         jobs = JobRepository(session)
-        job = jobs.add(builders.job(owner.id, state="RUNNING", current_run_id=run_id, attempt=1))
+        job = jobs.add(builders.job(owner.id, state="RUNNING", current_run_id=run_id, attempt=1, epochs=100_000))
         jobs.add_run(Run(id=run_id, job_id=job.id, attempt=1))
         spec = run_pb2.RunSpec(run_id=run_id, job_id=job.id, attempt=1, epochs=job.epochs)
         return spec, RunTokenRepository(session).add(run_id)
