@@ -17,6 +17,7 @@ from benchmarks.measure import Options, Report, Series, in_turns, main, ratio
 from benchmarks.mesh import mesh_with, train, upload
 from benchmarks.pictures import write_scenes
 from benchmarks.worker import HOME, environment, thread_variables
+from trainer_yolo.fields import ARGUMENTS
 from visionmesh.client import Client
 from visionmesh.v1 import dataset_pb2, event_pb2, training_pb2
 
@@ -97,8 +98,8 @@ def _spec(dataset_id: str, work: Work) -> training_pb2.TrainingJobSpec:
 
 
 def _arguments(folder: Path, output: Path, work: Work, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of ``yolo train``: the mesh's settings have ultralytics' names behind a word for their group."""
-    settings = {name.rpartition(".")[2]: _plain(value) for name, value in config.items()}
+    """The arguments of ``yolo train``, of which the mesh's settings are other names."""
+    settings = {ARGUMENTS[name]: _plain(value) for name, value in config.items() if name in ARGUMENTS}
     return settings | {
         "data": str(folder / "data.yaml"),
         "epochs": work.epochs,
