@@ -16,7 +16,7 @@ from benchmarks.mesh import running_mesh, train, upload
 from benchmarks.pictures import photograph, write_photographs, write_scenes
 from visionmesh.cli.processes import EmbeddedMesh
 from visionmesh.client import Client
-from visionmesh.v1 import dataset_pb2, training_pb2
+from visionmesh.v1 import checkpoint_pb2, dataset_pb2, training_pb2
 
 CHECKPOINTS = 20
 LIMIT_BYTES = 100 << 20
@@ -97,6 +97,7 @@ def _train(client: Client, side: Side, dataset_id: str, epochs: int) -> list[str
         batch_size=4,
         image_size=side.image_size,
         seed=1,
+        checkpoint_retention=checkpoint_pb2.CheckpointRetention(every_n_epochs=1),
     )
     with stage(f"training {side.model}"):
         job_id = train(client, spec)[0].job_id
