@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -128,7 +129,9 @@ class Connection:
         await self.write(telemetry_pb2.PublishEventsRequest(heartbeat=telemetry_pb2.AgentHeartbeat()))
 
     async def write(self, request: telemetry_pb2.PublishEventsRequest) -> None:
-        await self._call.write(request)
+        """Send a message. Into a stream that the gateway has ended it falls silently: reading tells why it ended."""
+        with suppress(asyncio.InvalidStateError):
+            await self._call.write(request)
 
     async def acknowledged(self) -> Positions:
         """The next acknowledgement."""
