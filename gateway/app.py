@@ -46,6 +46,7 @@ from gateway.training.validation_objects import ValidationObjects
 from gateway.work_folder import WorkFolderUnusable
 from rpc.allocator import return_large_blocks
 from rpc.channel import MAX_MESSAGE_BYTES
+from rpc.collector import spare_what_is_there
 from rpc.interceptors import ErrorInterceptor
 from rpc.logs import configure_logs
 from rpc.process import AddressInUse, bind, listen_for_signals, loop_factory, read_settings, refuse, write_addresses
@@ -215,6 +216,7 @@ class Gateway:
         self._dispatcher.start()
         self._leases.start()
         self._compactor.start()
+        spare_what_is_there()
         await self._public.serve()
         if settings.address_file is not None:
             write_addresses(settings.address_file, addresses)

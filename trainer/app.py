@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import structlog
 
+from rpc.collector import spare_what_is_there
 from rpc.errors import DomainError
 from rpc.interceptors import ErrorInterceptor, MeshAuthInterceptor
 from rpc.logs import configure_logs
@@ -112,6 +113,7 @@ async def serve(settings: TrainerSettings, adapter: Adapter, launcher: LocalLaun
 
 async def _warm_up(catalogue: Catalogue, launcher: LocalLauncher) -> None:
     await catalogue.ready()
+    spare_what_is_there()  # the framework is imported
     await asyncio.to_thread(launcher.warm_up)
 
 

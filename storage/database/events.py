@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, inspect, select, update
+from sqlalchemy import bindparam, delete, func, inspect, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -17,6 +17,19 @@ from storage.database.tables import Event, SourcePosition, TrainingJob
 
 GATEWAY_SOURCE = "gateway"
 _UNSEEN = {"synchronize_session": False}
+
+# Made once: every batch of every agent asks them, and building them costs as much as running them.
+# The columns, not the rows: on PostgreSQL another transaction may have moved them since the session saw a row.
+_POSITIONS = select(SourcePosition.source, SourcePosition.source_sequence).where(
+    SourcePosition.run_id == bindparam("of_run")
+)
+_TAKE_NUMBERS = (
+    update(TrainingJob)
+    .where(TrainingJob.id == bindparam("of_job"))
+    .values(last_sequence=TrainingJob.last_sequence + bindparam("count"))
+    # The number alone: the whole row takes as long to read as to write.
+    .returning(TrainingJob.last_sequence)
+)
 
 
 @dataclass(frozen=True)
@@ -90,9 +103,7 @@ class EventRepository:
         """The last durable sequence of each source of the run; a source that sent nothing is not there."""
         if run_id in self._positions:
             return dict(self._positions[run_id])
-        # The columns, not the rows: on PostgreSQL another transaction may have moved them since the session saw a row.
-        query = select(SourcePosition.source, SourcePosition.source_sequence).where(SourcePosition.run_id == run_id)
-        return {source: position for source, position in self._session.execute(query)}
+        return {source: position for source, position in self._session.execute(_POSITIONS, {"of_run": run_id})}
 
     def page(self, job_id: str, after_sequence: int, limit: int, kinds: Collection[str] = ()) -> list[StoredEvent]:
         """At most ``limit`` events after ``after_sequence``, ascending, only of ``kinds`` unless that is empty."""
@@ -166,11 +177,8 @@ class EventRepository:
 
     def _take_numbers(self, job_id: str, count: int) -> int:
         """The first of ``count`` new sequences."""
-        statement = update(TrainingJob).where(TrainingJob.id == job_id)
-        statement = statement.values(last_sequence=TrainingJob.last_sequence + count)
-        # The number alone: the whole row takes as long to read as to write.
         last: int | None = self._session.scalar(
-            statement.returning(TrainingJob.last_sequence), execution_options=_UNSEEN
+            _TAKE_NUMBERS, {"of_job": job_id, "count": count}, execution_options=_UNSEEN
         )
         if last is None:
             raise JobMissing(job_id)

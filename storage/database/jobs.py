@@ -13,11 +13,24 @@ from sqlalchemy.orm import Session
 
 from storage.database.claims import claim_key
 from storage.database.pages import Page, fetch_page
-from storage.database.statements import has_tags, is_sqlite_session, matches_text, portions, update_one
+from storage.database.statements import has_tags, is_sqlite_session, matches_text, portions, update_by_id, update_one
 from storage.database.tables import DeletedJob, Run, SourcePosition, TrainingJob, now
 
-# Made once: every call about a job begins with it, and building it costs as much as running it.
+# Made once: every call about a job, and every batch of an agent, has some of them, and building them costs as much as
+# running them.
 _OWNED = select(TrainingJob).where(TrainingJob.id == bindparam("job_id"), TrainingJob.user_id == bindparam("user_id"))
+_LOCKED = select(TrainingJob).where(TrainingJob.id == bindparam("job_id")).with_for_update()
+_TOUCH = (
+    update(TrainingJob)
+    .where(
+        # By way of the runs: current_run_id has no index, the job's id has.
+        TrainingJob.id == select(Run.job_id).where(Run.id == bindparam("of_run"), Run.end_kind == "").scalar_subquery(),
+        TrainingJob.current_run_id == bindparam("of_run"),
+    )
+    .values(contact_time=bindparam("time"), contact_lost_time=None)
+    # Not the row: agents of all runs do this all the time.
+    .returning(TrainingJob.id)
+)
 
 # A queue: higher priority first, then who waits longest.
 _QUEUE_ORDER = TrainingJob.priority.desc(), TrainingJob.queue_time, TrainingJob.id
@@ -65,8 +78,7 @@ class JobRepository:
         """The job as it is now, locked until the transaction ends (on SQLite only one transaction writes anyway)."""
         if "\0" in job_id:
             return None
-        query = select(TrainingJob).where(TrainingJob.id == job_id).with_for_update()
-        return self._session.scalar(query, execution_options={"populate_existing": True})
+        return self._session.scalar(_LOCKED, {"job_id": job_id}, execution_options={"populate_existing": True})
 
     def owned(self, job_id: str, user_id: str) -> TrainingJob | None:
         """The job, if the user owns it."""
@@ -164,7 +176,7 @@ class JobRepository:
     def update(self, job_id: str, **changes: Any) -> TrainingJob | None:
         """Applies ``changes`` and sets update_time; None when there is no such job."""
         changes = {"update_time": now(), **changes}
-        return update_one(self._session, TrainingJob, TrainingJob.id == job_id, changes=changes)
+        return update_by_id(self._session, TrainingJob, job_id, changes)
 
     def states(self, job_ids: Sequence[str]) -> dict[str, str]:
         """The states of those of these jobs that are there; DELETED of those that were deleted."""
@@ -255,13 +267,8 @@ class JobRepository:
 
     def touch(self, run_id: str, time: datetime) -> bool:
         """Records contact with the run's agent; False when the run is not its job's current one, or has ended."""
-        # By way of the runs: current_run_id has no index, the job's id has.
-        job_id = select(Run.job_id).where(Run.id == run_id, Run.end_kind == "").scalar_subquery()
-        conditions = TrainingJob.id == job_id, TrainingJob.current_run_id == run_id
-        touched = update(TrainingJob).where(*conditions).values(contact_time=time, contact_lost_time=None)
-        # Not the row: agents of all runs do this all the time.
-        touched = touched.returning(TrainingJob.id)
-        return self._session.scalar(touched, execution_options={"synchronize_session": False}) is not None
+        touched = {"of_run": run_id, "time": time}
+        return self._session.scalar(_TOUCH, touched, execution_options={"synchronize_session": False}) is not None
 
 
 def _waiting() -> tuple[ColumnElement[bool], ...]:

@@ -22,6 +22,7 @@ from storage.database.connections import is_sqlite, lone_connections
 log = structlog.get_logger(__name__)
 
 CHANNEL = "visionmesh"
+_NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 # PostgreSQL takes payloads of less than 8000 bytes.
 PAYLOAD_BYTES = 7900
 RETRY_SECONDS = 1.0
@@ -156,9 +157,7 @@ class PostgreSQLNotices:
             if self._teller is None:
                 self._teller = self._engine.connect()
             for payload in told:
-                self._teller.execute(
-                    text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": payload}
-                )
+                self._teller.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
         except SQLAlchemyError:
             self._drop_teller()
             raise

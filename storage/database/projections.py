@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 
-from sqlalchemy import and_, delete, func, select, update
+from sqlalchemy import and_, bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from storage.database.bulk import insert_rows
@@ -18,6 +18,14 @@ from storage.database.tables import Checkpoint, Metric, Run, ValidationResult
 # The newest first, by attempts before times: clocks of several machines, or one that is set, would tell otherwise.
 _LAST_ATTEMPT_FIRST = func.coalesce(Run.attempt, 0).desc()
 _LAST_WRITTEN_FIRST = (Checkpoint.create_time.desc(), Checkpoint.id.desc())
+
+# Made once: nearly every batch of an agent asks it.
+_NEWEST_METRIC = (
+    select(Metric.epoch, Metric.step)
+    .where(Metric.job_id == bindparam("of_job"))
+    .order_by(Metric.epoch.desc(), Metric.step.desc())
+    .limit(1)
+)
 
 # In one statement: SQLite takes no more than 32,766 parameters.
 _MOST_PLACES = 10_000
@@ -52,9 +60,7 @@ class MetricRepository:
         by_step = {(row["epoch"], row["step"]): row for row in metrics}
         if not by_step:
             return
-        newest = select(Metric.epoch, Metric.step).where(Metric.job_id == job_id)
-        newest = newest.order_by(Metric.epoch.desc(), Metric.step.desc()).limit(1)
-        last = self._session.execute(newest).one_or_none()
+        last = self._session.execute(_NEWEST_METRIC, {"of_job": job_id}).one_or_none()
         # What is behind all others can be inserted as new, which costs far less. It is what a training mostly tells.
         new = {step: row for step, row in by_step.items() if last is None or step > tuple(last)}
         upsert_all(self._session, Metric, [row for step, row in by_step.items() if step not in new])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
-from sqlalchemy import JSON, ColumnElement, cast, func, inspect, or_, select, update
+from sqlalchemy import JSON, ColumnElement, bindparam, cast, func, inspect, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from storage.database.tables import Base
 
@@ -29,6 +31,19 @@ def update_one(
     """Updates the row that meets ``conditions`` and returns it as it is now; None when none does."""
     statement = update(table).where(*conditions).values(**changes).returning(table)
     return session.scalars(statement, execution_options=REFRESH).one_or_none()
+
+
+def update_by_id(session: Session, table: type[Row], row_id: str, changes: Mapping[str, Any]) -> Row | None:
+    """What ``update_one`` does on the row of an id, by a statement that is made once for all with the same columns."""
+    values = {f"new_{name}": value for name, value in changes.items()}
+    statement = _update_by_id(table, tuple(sorted(changes)))
+    return session.scalars(statement, {"of_id": row_id, **values}, execution_options=REFRESH).one_or_none()
+
+
+@lru_cache(maxsize=64)
+def _update_by_id(table: type[Row], names: tuple[str, ...]) -> ReturningUpdate[tuple[Row]]:
+    values = {name: bindparam(f"new_{name}", type_=table.__table__.columns[name].type) for name in names}
+    return update(table).where(table.__table__.columns["id"] == bindparam("of_id")).values(**values).returning(table)
 
 
 def insert_new(session: Session, row: Row) -> Row | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
 
 from trainer.adapter import BadTrainingData, PretrainedUnavailable, TrainingDiverged
 from trainer.runs.full_disk import DISK_FULL, MESSAGE, is_disk_full
+from trainer.runs.system_errors import came_from, error_number
 from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import common_pb2
 
@@ -48,8 +48,6 @@ _IO_ERRORS = {
     errno.EIO, errno.EROFS, errno.ENFILE, errno.EMFILE, errno.ESTALE,
     errno.EAGAIN, errno.EBUSY, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT, errno.ENOBUFS, errno.ENOLCK,
 }  # fmt: skip
-# An error that came from a worker, or from a library in Rust, has its number in its text alone.
-_NUMBER = re.compile(r"\[Errno (\d+)\]|\(os error (\d+)\)")
 _NO_THREAD = "can't start new thread"
 
 
@@ -58,7 +56,7 @@ def failure_of(error: BaseException, run: run_pb2.RunSpec) -> common_pb2.Failure
     for kind, reason in _SAID.items():
         if isinstance(error, kind):
             return _failure(reason, str(error))
-    reason = next(filter(None, map(_reason, _chain(error))), "TRAINING_ERROR")
+    reason = next(filter(None, map(_reason, came_from(error))), "TRAINING_ERROR")
     said = f"{type(error).__name__}: {error}"
     if is_disk_full(error):
         return _failure(DISK_FULL, f"{MESSAGE} {said}")
@@ -94,8 +92,7 @@ def _reason(error: BaseException) -> str:
     text, types = str(error), {kind.__name__ for kind in type(error).__mro__}
     if types & _WORKER_DIED_TYPES or _WORKER_DIED.search(text):
         return "TRAINING_PROCESS_KILLED"
-    number = _number(error, text)
-    if types & _OUT_OF_MEMORY_TYPES or number == errno.ENOMEM or speaks_of_memory(text):
+    if types & _OUT_OF_MEMORY_TYPES or error_number(error) == errno.ENOMEM or speaks_of_memory(text):
         return "OUT_OF_MEMORY"
     if (types & _DEVICE_FAILED_TYPES or _DEVICE_FAILED.search(text)) and not _NOT_THE_DEVICE.search(text):
         return "DEVICE_FAILED"
@@ -104,24 +101,7 @@ def _reason(error: BaseException) -> str:
 
 def is_io_error(error: BaseException) -> bool:
     """Whether disk or system of this machine refused, so that another time or another machine may do."""
-    return _number(error, str(error)) in _IO_ERRORS
-
-
-def _number(error: BaseException, text: str) -> int | None:
-    if isinstance(error, OSError) and error.errno is not None:
-        return error.errno
-    found = _NUMBER.search(text)
-    return int(found[1] or found[2]) if found else None
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it was raised from."""
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        yield link
-        link = link.__cause__
+    return error_number(error) in _IO_ERRORS
 
 
 def _failure(reason: str, message: str) -> common_pb2.Failure:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+from trainer.runs.system_errors import came_from, error_number
 
 # No space, no quota, or a limit on the size of a file: whatever is written next fails as well.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -16,14 +16,12 @@ MESSAGE = (
     "The trainer's disk is full: the run could write no more. What was trained until then is published. Make room on "
     "the disk, then start the job with `resume`."
 )
-# What safetensors and other libraries in Rust make of an operating system's error.
-_OS_ERROR = re.compile(r"\(os error (\d+)\)|\bOs \{ code: (\d+)")
 RESERVE_BYTES = 256 << 10
 
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error, or one that it came from, says that the disk takes no more bytes."""
-    return any(_number(each) in FULL for each in _chain(error))
+    return any(error_number(each) in FULL for each in came_from(error, also_during=True))
 
 
 class Reserve:
@@ -52,18 +50,3 @@ class Reserve:
             return self._path.stat().st_size == 0
         except FileNotFoundError:
             return False
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _number(error: BaseException) -> int | None:
-    if isinstance(error, OSError):
-        return error.errno
-    found = _OS_ERROR.search(str(error))
-    return int(found[1] or found[2]) if found else None

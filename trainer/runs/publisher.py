@@ -45,7 +45,7 @@ REFUSALS = (
 )
 # Batches are not sent faster than this one after the other: events that are told one by one share transactions of the
 # gateway then. The first after a while goes at once.
-PACE_SECONDS = 0.02
+PACE_SECONDS = 0.01
 # A gateway that is connected and yet silent for so long is given up for a new connection.
 SILENCE_SECONDS = 30.0
 

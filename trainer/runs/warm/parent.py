@@ -13,7 +13,6 @@ end.
 from __future__ import annotations
 
 import argparse
-import gc
 import logging
 import os
 import select
@@ -31,6 +30,7 @@ from pathlib import Path
 import psutil
 import structlog
 
+from rpc.collector import spare_what_is_there
 from rpc.logs import configure_logs
 from trainer.adapter import PreloadsTraining
 from trainer.loading import load_adapter
@@ -236,9 +236,7 @@ def main(arguments: list[str]) -> int:
         # A fork would take their locks along, but not them.
         logger.error("importing started threads: every training gets an interpreter of its own", threads=others)
         return 1
-    # Left alone by the collector, what was imported stays shared with the children.
-    gc.collect()
-    gc.freeze()
+    spare_what_is_there()
     seconds, memory = time.monotonic() - began, psutil.Process().memory_info().rss
     logger.info("ready", adapter=options.adapter, seconds=round(seconds, 2), memory_bytes=memory)
     WarmParent(control, imported).serve()
