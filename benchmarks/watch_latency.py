@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -18,7 +19,9 @@ from benchmarks.databases import database_urls
 from benchmarks.gateway_process import GatewayProcess
 from benchmarks.measure import Options, Report, Series, in_turns, main, percentile, ratio
 from benchmarks.records import run_token, running_job
+from benchmarks.stream_clients import METHOD, SERVICE
 from benchmarks.worker import Worker
+from rpc.collector import spare_what_is_there
 from rpc.process import loop_factory
 from visionmesh.v1 import training_pb2, training_service_pb2_grpc
 
@@ -43,10 +46,13 @@ class Place:
 
 def measure(options: Options) -> Sequence[Report]:
     events = 20 if options.quick else 100
+    spare_what_is_there()
     with tempfile.TemporaryDirectory(prefix="visionmesh-bench-") as root, database_urls() as urls, ExitStack() as open_:
         sides = {}
         for name, new_url in urls.items():
-            gateway = open_.enter_context(GatewayProcess(Path(root) / name, new_url()))
+            gateway = open_.enter_context(
+                GatewayProcess(Path(root) / name, new_url(), VISIONMESH_HEARTBEAT_SECONDS="3600")
+            )
             run = running_job(gateway.database_url)
             worker = Worker(
                 "benchmarks.agent_process",
@@ -80,7 +86,8 @@ def measure(options: Options) -> Sequence[Report]:
             "irregular intervals; from the moment before a metric is written (and synced) to the run's spool to the "
             "moment a client has read it from WatchJob, over all events and watchers. The agent, its publisher and "
             "the gateway are the product's own, in processes of their own; the watchers share one asyncio process, "
-            "so that the last of 100 also waits for 99 others to be read.",
+            "so that the last of 100 also waits for 99 others to be read. They decode what they read when all is "
+            "over, and leave no garbage to be searched for: it is the mesh's time that is asked for.",
             [*series.values()],
             [
                 ratio(
@@ -107,25 +114,20 @@ async def _watch(place: Place, watchers: int, events: int, seconds: float) -> li
         grpc.aio.insecure_channel(place.gateway.address, options=options)
         for _ in range(-(-watchers // WATCHERS_PER_CHANNEL))
     ]
-    stubs = [training_service_pb2_grpc.TrainingServiceStub(channel) for channel in channels]
-    job = (await stubs[0].GetJob(training_pb2.GetJobRequest(job_id=place.job_id), metadata=metadata)).job
+    stub = training_service_pb2_grpc.TrainingServiceStub(channels[0])
+    job = (await stub.GetJob(training_pb2.GetJobRequest(job_id=place.job_id), metadata=metadata)).job
     request = training_pb2.WatchJobRequest(job_id=place.job_id, after_sequence=job.last_sequence)
     opened = asyncio.Semaphore(0)
-    latencies: list[float] = []
+    received: list[tuple[int, bytes]] = []
+    methods: list[Any] = [channel.unary_stream(f"/{SERVICE}/{METHOD}") for channel in channels]
 
     async def watch(number: int) -> None:
-        seen = 0
-        async for answer in stubs[number % len(stubs)].WatchJob(request, metadata=metadata):
-            if not answer.HasField("event"):
-                continue
-            received = time.time_ns()
-            seen += 1
-            if seen == 1:
-                opened.release()  # the first is only to know that it watches
-                continue
-            latencies.append((received - answer.event.time.ToNanoseconds()) / 1e9)
-            if seen == 1 + events:
-                return
+        call = methods[number % len(methods)](request.SerializeToString(), metadata=metadata)
+        await call.read()
+        opened.release()  # the first is only to know that it watches
+        for _ in range(events):
+            answer = await call.read()
+            received.append((time.time_ns(), answer))
 
     try:
         async with asyncio.timeout(PATIENCE_SECONDS + 2 * events * seconds), asyncio.TaskGroup() as group:
@@ -138,7 +140,12 @@ async def _watch(place: Place, watchers: int, events: int, seconds: float) -> li
     finally:
         for channel in channels:
             await channel.close()
-    return latencies
+    return [_latency(*of_one) for of_one in received]
+
+
+def _latency(received_ns: int, answer: bytes) -> float:
+    event = training_pb2.WatchJobResponse.FromString(answer).event
+    return (received_ns - event.time.ToNanoseconds()) / 1e9
 
 
 if __name__ == "__main__":

@@ -30,22 +30,27 @@ from visionmesh.mesh.v1 import run_pb2
 from visionmesh.v1 import checkpoint_pb2, common_pb2, event_pb2
 
 
-def ingest(transaction: JobTransaction, run_id: str, events: Sequence[run_pb2.RunEvent]) -> None:
+def ingest(
+    transaction: JobTransaction, run_id: str, events: Sequence[run_pb2.RunEvent], contact_time: datetime
+) -> None:
     """Append the events that are new and apply them, in order. Raises SequenceGap, EVENT_REFUSED: then nothing is kept.
 
-    The log is written in stretches that end where an event changes the job's state, so that the change follows its
-    cause. A stretch costs the same however many events came before.
+    Where that changes the job, ``contact_time`` is written with it. The log is written in stretches that end where an
+    event changes the job's state, so that the change follows its cause. A stretch costs the same however many events
+    came before.
     """
     stretch: list[run_pb2.RunEvent] = []
     for event in events:
         stretch.append(event)
         if event.WhichOneof("payload") in ("training_start", "end"):
-            _ingest_stretch(transaction, run_id, stretch)
+            _ingest_stretch(transaction, run_id, stretch, contact_time)
             stretch = []
-    _ingest_stretch(transaction, run_id, stretch)
+    _ingest_stretch(transaction, run_id, stretch, contact_time)
 
 
-def _ingest_stretch(transaction: JobTransaction, run_id: str, events: Sequence[run_pb2.RunEvent]) -> None:
+def _ingest_stretch(
+    transaction: JobTransaction, run_id: str, events: Sequence[run_pb2.RunEvent], contact_time: datetime
+) -> None:
     if not events:
         return
     by_key = {(SOURCES[event.source], event.source_sequence): event for event in events}
@@ -55,7 +60,7 @@ def _ingest_stretch(transaction: JobTransaction, run_id: str, events: Sequence[r
     run = transaction.jobs.get_run(run_id)
     if transaction.job.current_run_id != run_id or run is None or run.end_kind:
         return  # it is over, or a newer run has taken its place: the log keeps what it still says, the job stays
-    projection = _Projection(transaction, run_id)
+    projection = _Projection(transaction, run_id, contact_time)
     for new, log_entry in zip(fresh, stored, strict=True):
         projection.apply(by_key[new.source, new.source_sequence], log_entry.sequence)
     projection.finish()
@@ -82,9 +87,10 @@ def _end_line(end: run_pb2.RunEnd) -> str:
 class _Projection:
     """Applies a stretch of events; metrics and changes of the job's columns are gathered and written once."""
 
-    def __init__(self, transaction: JobTransaction, run_id: str) -> None:
+    def __init__(self, transaction: JobTransaction, run_id: str, contact_time: datetime) -> None:
         self._transaction = transaction
         self._run_id = run_id
+        self._contact_time = contact_time
         self._changes: dict[str, Any] = {}
         self._metrics: list[MetricRow] = []
 
@@ -102,7 +108,8 @@ class _Projection:
         MetricRepository(self._transaction.session).put_all(self._transaction.job.id, self._metrics)
         self._metrics = []
         if self._changes:
-            self._transaction.update(**self._changes)
+            # Contact too, which would take a statement of its own.
+            self._transaction.update(**self._changes, contact_time=self._contact_time, contact_lost_time=None)
             self._changes = {}
 
     def _share(self, epochs: float) -> float:

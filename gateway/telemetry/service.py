@@ -129,8 +129,10 @@ class TelemetryService:
             if run.end_kind:
                 _check_known(events, transaction.positions(run_id))
                 return Greeting(transaction.positions(run_id), None)
-            ingest(transaction, run_id, events)
-            transaction.jobs.touch(run_id, now())
+            time = now()
+            ingest(transaction, run_id, events, time)
+            if transaction.job.contact_time != time:
+                transaction.jobs.touch(run_id, time)
             ended = any(event.HasField("end") for event in events)
             greeting = Greeting(transaction.positions(run_id), None if ended else facts)
             passing(KillPoint.INGEST_BEFORE_COMMIT)
