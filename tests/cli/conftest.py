@@ -43,6 +43,9 @@ class Outcome:
 
 Command = Callable[..., Outcome]
 
+# The arguments of a job that the stand-in takes.
+CREATE = ("jobs", "create", "--framework", "timm", "--model", "resnet18", "--dataset", "d1", "--epochs", "3")
+
 
 @pytest.fixture
 def stand_in() -> Iterator[StandIn]:

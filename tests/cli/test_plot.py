@@ -9,14 +9,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.cli.conftest import Command
+from tests.cli.conftest import CREATE, Command
 from tests.cli.stand_in import StandIn
 from tests.cli.test_curves import job, point
 from visionmesh.cli.job_plot import figure
 from visionmesh.cli.job_series import Metrics
 from visionmesh.v1 import training_pb2
-
-CREATE = ("jobs", "create", "--framework", "timm", "--model", "resnet18", "--dataset", "d1", "--epochs", "3")
 
 
 def curves(axes: Any) -> dict[str, list[float]]:

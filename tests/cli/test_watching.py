@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.cli.conftest import Command
+from tests.cli.conftest import CREATE, Command
 from tests.cli.refusing import TOKEN
 from tests.cli.stand_in import StandIn, serve
 from tests.cli.terminal import Terminal, until
@@ -20,7 +20,7 @@ from visionmesh.cli.job_logs import log_text
 from visionmesh.client import Client, Patience
 from visionmesh.v1 import event_pb2, job_state_pb2, training_pb2
 
-CREATE = ("jobs", "create", "--framework", "timm", "--model", "resnet18", "--dataset", "d1", "--epochs", "3", "--start")
+CREATE_AND_START = (*CREATE, "--start")
 STORY_EVENTS = 12
 
 
@@ -65,7 +65,7 @@ def restart(stand_in: StandIn, **payload: object) -> None:
 def test_a_watch_on_a_terminal_is_a_live_picture(visionmesh: Command, stand_in: StandIn) -> None:
     training = stand_in.training
     training.hang = True
-    visionmesh(*CREATE)
+    visionmesh(*CREATE_AND_START)
     add_event(stand_in, progress=event_pb2.TrainingProgress(epoch=3, step=9, steps=10, loss=0.5, seconds_left=60.4))
     use = event_pb2.ResourceUse(cpu_percent=150, cpu_count=2, memory_bytes=3 << 30)
     add_event(stand_in, resource_use=use)
@@ -98,7 +98,7 @@ def test_ctrl_c_on_a_terminal_saves_the_picture_and_leaves_the_job(
     visionmesh: Command, stand_in: StandIn, tmp_path: Path
 ) -> None:
     stand_in.training.hang = True
-    visionmesh(*CREATE)
+    visionmesh(*CREATE_AND_START)
     # As of a job that is far from its end: its metrics are known from the watch alone.
     with Terminal("jobs", "watch", "j1", "--plain", "--plot", "curves.png") as terminal:
         until(lambda: "epoch 3/3  loss 0.3333" in terminal.text)
@@ -114,7 +114,7 @@ def test_ctrl_c_on_a_terminal_saves_the_picture_and_leaves_the_job(
 
 def test_a_gateway_that_comes_back_is_watched_on_without_gap_or_repeat(visionmesh: Command, stand_in: StandIn) -> None:
     stand_in.training.hang = True
-    visionmesh(*CREATE)
+    visionmesh(*CREATE_AND_START)
     metric = event_pb2.MetricPoint(epoch=3, loss=0.125)
     with beside(lambda: restart(stand_in, metric=metric)):
         done = visionmesh("jobs", "watch", "j1", "--json")
@@ -125,7 +125,7 @@ def test_a_gateway_that_comes_back_is_watched_on_without_gap_or_repeat(visionmes
 
 def test_in_a_pipe_it_is_said_once_that_the_connection_is_lost(visionmesh: Command, stand_in: StandIn) -> None:
     stand_in.training.hang = True
-    visionmesh(*CREATE)
+    visionmesh(*CREATE_AND_START)
     with beside(lambda: restart(stand_in, roll_back=event_pb2.RollBack(to_epoch=2))):
         done = visionmesh("jobs", "watch", "j1")
     assert done.code == 0
@@ -135,7 +135,7 @@ def test_in_a_pipe_it_is_said_once_that_the_connection_is_lost(visionmesh: Comma
 
 
 def test_a_gateway_that_is_away_at_the_very_end_is_waited_for(visionmesh: Command, stand_in: StandIn) -> None:
-    visionmesh(*CREATE)
+    visionmesh(*CREATE_AND_START)
     stand_in.training.get_job_breaks = 2
     done = visionmesh("jobs", "watch", "j1")
     assert done.code == 0 and "job j1 COMPLETED  best accuracy 0.9750" in done.out
@@ -146,7 +146,7 @@ def test_a_watch_whose_place_is_no_longer_kept_goes_on_from_how_the_job_stands(
     visionmesh: Command, stand_in: StandIn
 ) -> None:
     training = stand_in.training
-    visionmesh(*CREATE)
+    visionmesh(*CREATE_AND_START)
     training.removed_through = 7
     training.jobs["j1"].last_sequence = 1
 
@@ -165,7 +165,7 @@ def test_a_watch_whose_place_is_no_longer_kept_goes_on_from_how_the_job_stands(
 @pytest.mark.parametrize(("outcome", "code"), [("COMPLETED", 0), ("FAILED", 1), ("STOPPED", 6)])
 def test_the_exit_code_tells_how_the_job_ended(visionmesh: Command, stand_in: StandIn, outcome: str, code: int) -> None:
     stand_in.training.outcome = getattr(job_state_pb2, f"JOB_STATE_{outcome}")
-    assert visionmesh(*CREATE, "--watch").code == code
+    assert visionmesh(*CREATE_AND_START, "--watch").code == code
     assert visionmesh("jobs", "watch", "j1").code == code
     assert visionmesh("jobs", "watch", "j1", "--json").code == code
 
@@ -192,7 +192,7 @@ def test_a_connection_that_died_without_a_word_is_noticed(stand_in: StandIn) -> 
 
 
 def test_logs_are_shown_from_a_level_on(visionmesh: Command, stand_in: StandIn) -> None:
-    visionmesh(*CREATE)
+    visionmesh(*CREATE_AND_START)
     for level, message in (("DEBUG", "d"), ("WARNING", "w\x1b[31m"), ("ERROR", "e")):
         line = event_pb2.LogLine(level=f"LOG_LEVEL_{level}", message=message, source="stderr")
         add_event(stand_in, log=line)

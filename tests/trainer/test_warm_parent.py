@@ -32,9 +32,15 @@ def _parents(launcher: LocalLauncher) -> WarmParents:
 
 
 def _parent_of(launcher: LocalLauncher) -> psutil.Process:
-    process = _parents(launcher)._process
-    assert process is not None
-    return psutil.Process(process.pid)
+    parent = _parents(launcher)._parent
+    assert parent is not None
+    return psutil.Process(parent.process.pid)
+
+
+def _spare_of(launcher: LocalLauncher) -> psutil.Process | None:
+    assert launcher._fast_start is not None
+    spare = launcher._fast_start._spares._spare
+    return psutil.Process(spare.process.pid) if spare is not None else None
 
 
 def _how_started(folder: RunFolder) -> str:
@@ -208,10 +214,8 @@ async def test_a_spare_agent_becomes_that_of_a_run_and_the_next_one_is_made_late
     place: RunPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.launcher.warm_up()
-    assert place.launcher._fast_start is not None
-    spares = place.launcher._fast_start._spares
-    assert spares._process is not None
-    spare = psutil.Process(spares._process.pid)
+    spare = _spare_of(place.launcher)
+    assert spare is not None
     folder = place.start("run", epochs=40, step_seconds=0.02)
     await _in_epoch(place, "run")
     agent = folder.agent_process()
@@ -219,10 +223,11 @@ async def test_a_spare_agent_becomes_that_of_a_run_and_the_next_one_is_made_late
     words = [word for word in spare.cmdline() if word]
     assert words[1:4] == ["-m", "trainer.runs.agent", str(folder.path)]
     assert not [entry.path for entry in spare.memory_maps() if "torch" in entry.path]
-    assert place.launcher.free_slots() == 1 and spares._process is None
-    monkeypatch.setattr(spares, "_due_seconds", 0.0)
+    assert place.launcher.free_slots() == 1 and _spare_of(place.launcher) is None
+    assert place.launcher._fast_start is not None
+    monkeypatch.setattr(place.launcher._fast_start._spares, "_due_seconds", 0.0)
     place.launcher.free_slots()
-    next_one = psutil.Process(spares._process.pid) if spares._process is not None else None
+    next_one = _spare_of(place.launcher)
     assert next_one is not None and next_one != spare
     # One that was killed is not waited for.
     next_one.kill()
@@ -235,8 +240,8 @@ async def test_a_spare_agent_becomes_that_of_a_run_and_the_next_one_is_made_late
 
 async def test_a_spare_agent_ends_with_its_server(place: RunPlace) -> None:
     place.launcher.warm_up()
-    assert place.launcher._fast_start is not None and place.launcher._fast_start._spares._process is not None
-    spare = psutil.Process(place.launcher._fast_start._spares._process.pid)
+    spare = _spare_of(place.launcher)
+    assert spare is not None
     place.launcher.close()
     await place.gateway.until(lambda: not _lives(spare))
 
@@ -249,11 +254,11 @@ def test_a_parent_that_cannot_be_started_or_reached_is_done_without(
     monkeypatch.setattr(parents, "RESTART_SECONDS", 0.0)
     kept = WarmParents("nowhere:Nothing", 1, tmp_path / "log")
     kept.start()
-    assert kept._process is not None and kept._process.wait(30) == 1
-    first = kept._process.pid
+    assert kept._parent is not None and kept._parent.process.wait(30) == 1
+    first = kept._parent.process
     kept.start()
-    assert kept._process.pid != first
-    kept._process.send_signal(signal.SIGKILL)
+    assert kept._parent.process.pid != first.pid
+    kept._parent.process.send_signal(signal.SIGKILL)
     kept.close()
 
 

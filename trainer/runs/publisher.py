@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Call: TypeAlias = grpc.aio.StreamStreamCall[telemetry_pb2.PublishEventsRequest, telemetry_pb2.PublishEventsResponse]
 
 FIRST_DELAY_SECONDS = 0.2
-LAST_DELAY_SECONDS = 5.0
+LAST_DELAY_SECONDS = 1.0
 # How often the spools are looked into when nobody rings.
 POLL_SECONDS = 0.1
 EVENT_REFUSED = "EVENT_REFUSED"
@@ -112,7 +112,8 @@ class EventPublisher:
                 else:
                     self._refused_since = None
                     detail = error.details() if isinstance(error, grpc.aio.AioRpcError) else repr(error)
-                    logger.warning("gateway away", target=self._targets[0], error=detail, retry_seconds=delay)
+                    if delay < LAST_DELAY_SECONDS:  # not without end, where it stays away
+                        logger.warning("gateway away", target=self._targets[0], error=detail, retry_seconds=delay)
                     # The next time another gateway, if there is one: this one is away, shutting down or in trouble.
                     self._targets.append(self._targets.pop(0))
             if self.greeted:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import structlog
 
-from trainer.runs.training_environment import CHECKOUT, training_environment
+from trainer.runs.training_environment import training_environment
+from trainer.runs.warm.held_process import HeldProcess
 from trainer.runs.warm.messages import send, socket_pair
-from trainer.runs.warm.title import ROOM
 
 # One that ended is missed by nobody for so long: one that cannot import its framework must not try without end.
 RESTART_SECONDS = 30.0
@@ -33,35 +31,27 @@ class WarmParents:
         self._adapter_path = adapter_path
         self._threads = threads
         self._log_file = log_file
-        self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+        self._parent: HeldProcess | None = None
         self._due_seconds = 0.0
 
     def start(self) -> None:
         """Have a parent that lives, unless the last one has just been started."""
-        if self._process is not None and self._process.poll() is None:
+        if self._parent is not None and self._parent.lives:
             return
         now = time.monotonic()
         if now < self._due_seconds:
             return
-        if self._process is not None:
-            logger.warning("the warm parent ended; starting another", returncode=self._process.returncode)
+        if self._parent is not None:
+            logger.warning("the warm parent ended; starting another", returncode=self._parent.process.returncode)
         self._due_seconds = now + RESTART_SECONDS
         self.close()
-        self._control, theirs = socket_pair()
-        command = [sys.executable, "-m", "trainer.runs.warm.parent", self._adapter_path]
         try:
-            with theirs, self._log_file.open("ab") as log:
-                self._process = subprocess.Popen(
-                    [*command, "--control", str(theirs.fileno()), "--room", ROOM],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd=CHECKOUT,
-                    env=training_environment(self._threads) | _ENVIRONMENT,
-                    pass_fds=(theirs.fileno(),),
-                    start_new_session=True,
-                )
+            self._parent = HeldProcess.start(
+                "trainer.runs.warm.parent",
+                self._adapter_path,
+                log_file=self._log_file,
+                environment=training_environment(self._threads) | _ENVIRONMENT,
+            )
         except OSError:
             # Trainings go on without one, each with an interpreter of its own.
             logger.exception("the warm parent cannot be started")
@@ -69,12 +59,12 @@ class WarmParents:
     def introduce(self) -> socket.socket | None:
         """Give an agent's end of a connection to the parent; None where there is no parent to talk to."""
         self.start()
-        if self._control is None or self._process is None or self._process.poll() is not None:
+        if self._parent is None or not self._parent.lives:
             return None
         ours, agents = socket_pair()
         with ours:
             try:
-                send(self._control, {}, [ours.fileno()])
+                send(self._parent.control, {}, [ours.fileno()])
             except OSError as error:
                 logger.warning("the warm parent was not reached", error=str(error))
                 agents.close()
@@ -83,6 +73,6 @@ class WarmParents:
 
     def close(self) -> None:
         """Let the parent end when it has nothing left to do."""
-        if self._control is not None:
-            self._control.close()
-            self._control = None
+        if self._parent is not None:
+            self._parent.control.close()
+            self._parent = None
