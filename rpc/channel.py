@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Self, cast
 
@@ -37,7 +38,7 @@ class _TokenChannel:
 
     def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
         self._channel = channel
-        self._metadata = (("authorization", f"Bearer {token}"),)
+        self._header = ("authorization", f"Bearer {token}")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._channel, name)
@@ -49,10 +50,13 @@ class _TokenChannel:
         await self._channel.close()
 
     def unary_unary(self, *arguments: Any, **named: Any) -> Any:
-        return partial(self._channel.unary_unary(*arguments, **named), metadata=self._metadata)
+        return partial(self._call, self._channel.unary_unary(*arguments, **named))
 
     def stream_stream(self, *arguments: Any, **named: Any) -> Any:
-        return partial(self._channel.stream_stream(*arguments, **named), metadata=self._metadata)
+        return partial(self._call, self._channel.stream_stream(*arguments, **named))
+
+    def _call(self, call: Any, *arguments: Any, metadata: Sequence[tuple[str, str]] | None = None, **named: Any) -> Any:
+        return call(*arguments, metadata=(*(metadata or ()), self._header), **named)
 
 
 def open_mesh_channel(target: str, token: str, max_message_bytes: int = MAX_MESSAGE_BYTES) -> grpc.aio.Channel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -78,7 +79,7 @@ class TimmPredictor(Classifier):
         tensors = [*model.parameters(), *model.buffers()]
         super().__init__(
             description,
-            self._run,
+            partial(_run, self.model, self._device, self._threads),  # a method of its own would keep it alive
             runtime="torch",
             memory_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
         )
@@ -98,10 +99,15 @@ class TimmPredictor(Classifier):
 
     def scores(self, images: torch.Tensor) -> torch.Tensor:
         """Return the raw scores of images (N, 3, S, S), on the CPU, by as many threads as the caller's thread has."""
-        with torch.inference_mode():
-            scores: torch.Tensor = self.model(images.to(self._device)).float().cpu()
-        return scores
+        return _scores(self.model, self._device, images)
 
-    def _run(self, images: torch.Tensor) -> torch.Tensor:
-        compute_on(self._threads)
-        return self.scores(images)
+
+def _scores(model: torch.nn.Module, device: torch.device, images: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        scores: torch.Tensor = model(images.to(device)).float().cpu()
+    return scores
+
+
+def _run(model: torch.nn.Module, device: torch.device, threads: int, images: torch.Tensor) -> torch.Tensor:
+    compute_on(threads)
+    return _scores(model, device, images)

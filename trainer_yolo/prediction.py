@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,11 @@ class TorchPredictor(YoloPredictor):
         served = _served(description, model)
         model.to(self.device)
         super().__init__(
-            served, self._run, runtime="torch", memory_bytes=_bytes([*model.parameters(), *model.buffers()])
+            served,
+            # A method of its own would keep it alive.
+            partial(_run, model, self.device, self._threads, description.task_type),
+            runtime="torch",
+            memory_bytes=_bytes([*model.parameters(), *model.buffers()]),
         )
 
     def export(self, runtime: str) -> Export | None:
@@ -111,10 +116,13 @@ class TorchPredictor(YoloPredictor):
             raise ExportFailed(f"{error.name} is not installed") from error
         return OnnxExport(self, self._threads)
 
-    def _run(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        compute_on(self._threads)
-        with torch.inference_mode():
-            return outputs(self.model(scaled(images.to(self.device))), self.task_type)
+
+def _run(
+    model: torch.nn.Module, device: torch.device, threads: int, task_type: str, images: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    compute_on(threads)
+    with torch.inference_mode():
+        return outputs(model(scaled(images.to(device))), task_type)
 
 
 def scaled(images: torch.Tensor) -> torch.Tensor:

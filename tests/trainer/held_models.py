@@ -52,6 +52,7 @@ class HeldPredictor:
         self.model_name = name
         self.memory_bytes = memory_bytes
         self.batches: list[list[int]] = []
+        self.itself: HeldPredictor | None = None
         self._gate = gate
         self._busy = threading.Lock()
 

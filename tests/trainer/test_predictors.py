@@ -6,6 +6,8 @@ The model itself is a stand-in that can be held up, so that what happens meanwhi
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from dataclasses import replace
 
 from rpc.errors import DomainError
@@ -48,6 +50,23 @@ async def test_the_least_recently_used_goes_when_memory_is_short(models: Models,
     await until(lambda: names(pool) == ["third", "first"])
     await pool.predict(second, IMAGE, no_options)
     assert models.loads == ["first", "second", "third", "second"]
+    pool.close()
+
+
+async def test_a_dropped_model_is_freed_though_it_refers_to_itself(models: Models, make_pool: MakePool) -> None:
+    pool = make_pool(memory_bytes=150)
+    first, second = models.publish("first"), models.publish("second")
+    gc.disable()  # nothing else frees it here
+    try:
+        await pool.predict(first, IMAGE, no_options)
+        dropped = models.loaded.pop("first")
+        dropped.itself = dropped
+        freed = weakref.ref(dropped)
+        del dropped
+        await pool.predict(second, IMAGE, no_options)
+        await until(lambda: freed() is None)
+    finally:
+        gc.enable()
     pool.close()
 
 

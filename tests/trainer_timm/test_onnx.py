@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ import torch
 from PIL import Image
 
 from storage.objects.local import LocalObjectStore
-from tests.trainer.held_models import until
+from tests.trainer.held_models import IMAGE, until
 from tests.trainer.publishing import publish_checkpoint
 from tests.trainer_timm.helpers import Recorder, make_spec
-from trainer.adapter import ExportFailed, PredictOptions, TrainingDataset
+from trainer.adapter import ExportFailed, PredictOptions, Predictor, TrainingDataset
 from trainer.cache.checkpoints import CheckpointCache
 from trainer.converters import checkpoint_source
 from trainer.predictors import CheckpointSource, PoolLimits, PredictorPool
@@ -177,6 +178,20 @@ async def test_torch_goes_on_without_onnx_runtime(
     await ask(pool, source)
     await until(lambda: "is not installed" in capsys.readouterr().out)
     assert [loaded.runtime for loaded in pool.loaded()] == ["torch"]
+    pool.close()
+
+
+async def test_the_original_goes_when_its_export_takes_over(source: CheckpointSource, open_pool: OpenPool) -> None:
+    seen: list[weakref.ref[Predictor]] = []
+
+    def options(predictor: Predictor) -> PredictOptions:
+        seen.append(weakref.ref(predictor))
+        return PredictOptions()
+
+    pool = open_pool()
+    await pool.predict(source, IMAGE, options)
+    await served_by(pool, "onnxruntime")
+    await until(lambda: seen[0]() is None)
     pool.close()
 
 

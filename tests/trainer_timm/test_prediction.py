@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +147,14 @@ def test_the_size_of_a_model_with_fixed_input_comes_from_the_checkpoint(
     TimmAdapter().train(make_spec(model_name="test_vit", epochs=1), textures, tmp_path, recorder)
     predictor = TimmAdapter().load_predictor(recorder.checkpoints[0][1], 1)
     assert len(predict(predictor, Image.new("RGB", (99, 50)), PredictOptions()).classifications) == 3
+
+
+def test_a_predictor_that_nobody_has_any_more_is_freed_at_once(trained: tuple[TrainingDataset, Recorder, Path]) -> None:
+    found = TimmAdapter().load_predictor(trained[2], 1)
+    freed = weakref.ref(found)
+    gc.disable()  # it sees little of a model, and would come too late
+    try:
+        del found
+        assert freed() is None
+    finally:
+        gc.enable()

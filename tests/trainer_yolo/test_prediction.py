@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -288,3 +290,14 @@ def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
     torch.save({"model": 1}, tmp_path / "weights.safetensors")
     with pytest.raises(SafetensorError):
         YoloAdapter().load_predictor(tmp_path, 1)
+
+
+def test_a_predictor_that_nobody_has_any_more_is_freed_at_once(tmp_path: Path) -> None:
+    found = YoloAdapter().load_predictor(write_checkpoint(tmp_path, TINY[DETECTION]), 1)
+    freed = weakref.ref(found)
+    gc.disable()  # it sees little of a model, and would come too late
+    try:
+        del found
+        assert freed() is None
+    finally:
+        gc.enable()

@@ -48,7 +48,7 @@ class PoolLimits:
 @dataclass
 class _Entry:
     source: CheckpointSource
-    loading: asyncio.Task[Predictor]
+    loading: asyncio.Task[None]
     batcher: Batcher
     users: int = 0
     exporting: asyncio.Task[None] | None = None
@@ -112,7 +112,9 @@ class PredictorPool:
         place.hold()
         try:
             # Shielded: others wait for the same load.
-            predictor = await asyncio.shield(entry.loading)
+            await asyncio.shield(entry.loading)
+            predictor = entry.batcher.predictor
+            assert predictor is not None  # it is loaded
             prepared = await self._prepare(entry, image, place)
             prediction, seconds = await entry.batcher.predict(prepared.input, options(predictor), place)
         finally:
@@ -200,7 +202,8 @@ class PredictorPool:
         entry.users -= 1
         self._evict()
 
-    async def _load(self, source: CheckpointSource) -> Predictor:
+    async def _load(self, source: CheckpointSource) -> None:
+        # Returns no model: a task keeps what it returned, and this one would outlive its export.
         try:
             predictor = await self._loader.load(source)
         except BaseException:
@@ -212,15 +215,17 @@ class PredictorPool:
         logger.info("model loaded", checkpoint_id=source.checkpoint_id, memory_bytes=predictor.memory_bytes)
         self._evict()
         entry.exporting = asyncio.create_task(self._make_faster(entry, predictor))
-        return predictor
 
     async def _make_faster(self, entry: _Entry, predictor: Predictor) -> None:
         faster = await self._loader.faster(entry.source, predictor)
-        if faster is None or self._entries.get(entry.source.digest) is not entry:
+        if faster is None:
             return
-        entry.batcher.predictor = faster
-        logger.info("model exported", checkpoint_id=entry.source.checkpoint_id, runtime=faster.runtime)
-        self._evict()
+        if self._entries.get(entry.source.digest) is entry:
+            entry.batcher.predictor = faster
+            logger.info("model exported", checkpoint_id=entry.source.checkpoint_id, runtime=faster.runtime)
+            self._evict()
+        del predictor, faster
+        self._free()
 
     async def _prepare(self, entry: _Entry, image: bytes, place: Place) -> _Prepared:
         predictor = entry.batcher.predictor
@@ -250,6 +255,12 @@ class PredictorPool:
                 del self._entries[digest]
                 memory -= entry.memory_bytes
                 logger.info("model dropped from memory", checkpoint_id=entry.source.checkpoint_id)
+                self._free()
+
+    def _free(self) -> None:
+        """Have models that refer to themselves freed as well. Left alone, the collector does that after so many new
+        objects that gigabytes of weights are waiting by then: of those it sees nothing."""
+        asyncio.get_running_loop().call_soon(self._loader.collect)
 
 
 def _prepare(predictor: Predictor, image: bytes, max_pixels: int) -> _Prepared:
