@@ -46,7 +46,7 @@ from gateway.training.validation_objects import ValidationObjects
 from gateway.work_folder import WorkFolderUnusable
 from rpc.allocator import return_large_blocks
 from rpc.channel import MAX_MESSAGE_BYTES
-from rpc.collector import spare_what_is_there
+from rpc.collector import search_rarely, spare_what_is_there
 from rpc.interceptors import ErrorInterceptor
 from rpc.logs import configure_logs
 from rpc.process import AddressInUse, bind, listen_for_signals, loop_factory, read_settings, refuse, write_addresses
@@ -217,6 +217,7 @@ class Gateway:
         self._leases.start()
         self._compactor.start()
         spare_what_is_there()
+        search_rarely()
         await self._public.serve()
         if settings.address_file is not None:
             write_addresses(settings.address_file, addresses)

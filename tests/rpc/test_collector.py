@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SPARE = """
 import gc, json, weakref
-from rpc.collector import spare_what_is_there
+from rpc.collector import search_rarely, spare_what_is_there
 
 class Node: pass
 
@@ -22,6 +22,7 @@ def cycle():
 before = cycle()
 kept = [Node() for _ in range(1000)]
 spare_what_is_there()
+search_rarely()
 searched = len(gc.get_objects())
 after = cycle()
 gc.collect()
