@@ -6,20 +6,26 @@ import ctypes
 import sys
 
 # Of glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
-LARGE_BLOCK_BYTES = 256 << 10
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
+# Above the chunks of uploads and the blocks of images (1 MiB each), below the parts of S3 (8 MiB).
+LARGE_BLOCK_BYTES = 1280 << 10
+SPARE_BYTES = 8 << 20
 KEPT_BYTES = 512 << 20
 # glibc takes no larger threshold.
 _LARGEST_MMAP_THRESHOLD = 32 << 20
 
 
 def return_large_blocks() -> None:
-    """Have large blocks given back to the system as soon as they are freed.
+    """Have large blocks given back to the system as soon as they are freed, and all others kept in one pool.
 
     Left alone, glibc learns to keep blocks of up to 32 MiB, in a pool for each thread: under uploads those pools grow
-    to several times what is in use (docs/decisions/0012-memory-of-uploads.md).
+    to several times what is in use. With a threshold and nothing else, every pool gives its end back as soon as 128 KiB
+    are free there, and each small file and each image has its pages handed out anew
+    (docs/decisions/0012-memory-of-uploads.md). Has its effect on threads that begin later.
     """
     _set(_M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
+    _set(_M_TRIM_THRESHOLD, SPARE_BYTES)
+    _set(_M_ARENA_MAX, 1)
 
 
 def keep_large_blocks() -> None:

@@ -18,7 +18,7 @@ from gateway.datasets.arrivals import Arrivals, arrivals_failure
 from gateway.datasets.changes import Changes
 from gateway.datasets.concluding import Concluded, conclude
 from gateway.datasets.files import ReceivedFile
-from gateway.datasets.images import Inspector
+from gateway.datasets.images import Inspector, use_small_blocks
 from gateway.datasets.inspection import Progress, inspect_images
 from gateway.datasets.ownership import analysis_claim
 from gateway.datasets.recording import record_failed, record_given_up, record_not_trainable, record_ready
@@ -66,6 +66,7 @@ class Analyzer:
         self._work: WorkFolder | None = None
         self._max_image_pixels = max_image_pixels
         self._workers = threads
+        use_small_blocks()
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="analysis")
         # Reading annotations takes a thread for long; the images of another dataset need not wait for that.
         self._readers = ThreadPoolExecutor(CONCURRENT_ANALYSES, thread_name_prefix="annotations")

@@ -147,8 +147,8 @@ class UploadSessions:
     async def _record_files(self, dataset_id: str, files: Sequence[ReceivedFile]) -> None:
         def record(session: Session) -> None:
             datasets = DatasetRepository(session)
-            datasets.change_state(dataset_id, ("FAILED",), "UPLOADING", failure=None, analyzed_files=0)
-            datasets.add_files(dataset_id, _rows(dataset_id, files))
+            if datasets.add_files(dataset_id, _rows(dataset_id, files)) == "FAILED":
+                datasets.change_state(dataset_id, ("FAILED",), "UPLOADING", failure=None, analyzed_files=0)
 
         await self._database.write(record)
 

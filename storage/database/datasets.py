@@ -108,14 +108,15 @@ class DatasetRepository:
         active = exists().where(TrainingJob.dataset_id == dataset_id, TrainingJob.state.in_(ACTIVE_JOB_STATES))
         return bool(self._session.scalar(select(active)))
 
-    def add_files(self, dataset_id: str, files: Sequence[DatasetFile], states: Collection[str] = OPEN_STATES) -> None:
+    def add_files(self, dataset_id: str, files: Sequence[DatasetFile], states: Collection[str] = OPEN_STATES) -> str:
         """Records files that arrived whole, of different paths, and counts them in their dataset; all or none.
 
-        Raises FileExists for a path that is there, StateChanged when the dataset is in none of ``states`` (any more).
+        Returns the dataset's state. Raises FileExists for a path that is there, StateChanged when the dataset is in
+        none of ``states`` (any more).
         """
         # The row stays locked to the end of the transaction, so a finalise comes before or after, never between.
         state = self._session.scalar(select(Dataset.state).where(Dataset.id == dataset_id).with_for_update())
-        if state not in states:
+        if state is None or state not in states:
             raise StateChanged(state or "")
         for start in range(0, len(files), _PATHS_PER_QUERY):
             paths = [file.path for file in files[start : start + _PATHS_PER_QUERY]]
@@ -130,6 +131,7 @@ class DatasetRepository:
             "update_time": now(),
         }
         update_one(self._session, Dataset, Dataset.id == dataset_id, changes=counted)
+        return state
 
     def list_files(self, dataset_id: str, page_size: int, page_token: str) -> Page[DatasetFile]:
         """The files by path. Raises InvalidPageToken."""

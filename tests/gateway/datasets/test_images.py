@@ -120,6 +120,28 @@ def test_every_mode_of_pixels_is_usable(mode: str, format: str) -> None:
         assert look_alike(found, seen(encoded(scene(2))))
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_is_cut_off_anywhere_is_broken(progressive: bool) -> None:
+    whole = encoded(scene(1), "JPEG", progressive=progressive)
+    assert isinstance(measure("a.jpg", io.BytesIO(whole), 10**6), Picture)
+    for kept in range(len(whole) // 2, len(whole) - 64, 97):
+        found = measure("a.jpg", io.BytesIO(whole[:kept]), 10**6)
+        assert isinstance(found, Problem) and found.kind == "broken_image", kept
+
+
+@pytest.mark.parametrize("factors", [b"\x31\x21\x21", b"\x13\x12\x12", b"\x00\x11\x11"])
+def test_a_jpeg_whose_colours_no_decoder_enlarges_is_broken(factors: bytes) -> None:
+    """Its brightness alone could be decoded, which no training is content with."""
+    data = bytearray(encoded(scene(1), "JPEG"))
+    components = data.index(b"\xff\xc0") + 10
+    for number, factor in enumerate(factors):
+        data[components + 3 * number + 1] = factor
+    with pytest.raises(OSError), Image.open(io.BytesIO(data)) as image:
+        image.load()
+    found = measure("a.jpg", io.BytesIO(data), 10**6)
+    assert isinstance(found, Problem) and found.kind == "broken_image"
+
+
 async def test_strange_and_turned_images_are_trained_on_like_others(ada: Client) -> None:
     files = {
         **without(pets(), ["train/cat/0.png"]),
