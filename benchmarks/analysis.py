@@ -50,8 +50,9 @@ def measure(options: Options) -> Sequence[Report]:
             "Analysis of a dataset",
             f"{images:,} JPEG files of 640 × 480 pixels in {CLASSES} classes. The loop reads each file, digests it and "
             f"decodes it by Pillow, in {threads} threads of one process. The gateway is timed from the answer of the "
-            "upload to READY, seen by a client: the same and orientation, perceptual hash, search for duplicates, made "
-            "split, statistics, records in SQLite and manifest, in as many threads. Both are kept to "
+            "upload to READY, seen by a client: the same (of a JPEG the brightness alone, for which all its bytes are "
+            "read too) and orientation, perceptual hash, search for duplicates, made split, statistics, records in "
+            "SQLite and manifest, in as many threads. Both are kept to "
             f"{len(processors)} processors; the files are in the system's cache.",
             [*rates.values()],
             [ratio("gateway / bare loop", rates["gateway"], rates["bare loop"], TARGET)],
