@@ -48,7 +48,8 @@ def statements() -> Any:
     said: list[tuple[str, Any]] = []
 
     def hear(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
-        said.append((statement, parameters[0] if many else parameters))
+        # Rows that go into one statement are many as well, and have their parameters together.
+        said.append((statement, parameters[0] if many and not isinstance(parameters, dict) else parameters))
 
     event.listen(Engine, "before_cursor_execute", hear)
     yield said
