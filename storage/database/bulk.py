@@ -1,4 +1,4 @@
-"""New rows, as cheaply as a database takes them: many by COPY on PostgreSQL, by one statement on SQLite."""
+"""Many new rows at once, as cheaply as a database takes them: by COPY on PostgreSQL, by one statement on SQLite."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Table, TypeDecorator, insert
+from sqlalchemy import Connection, Dialect, Table, TypeDecorator
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from storage.database.tables import Base
 
-# A statement takes a round trip less than COPY, and more for each row.
-_FEW_ROWS = 8
 # What would end a field or a line of COPY's text.
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
@@ -32,8 +30,6 @@ def insert_rows(session: Session, table: type[Base], rows: Sequence[Mapping[str,
     assert isinstance(into, Table)
     if connection.dialect.name == "sqlite":
         _insert_on_sqlite(connection, into, rows)
-    elif len(rows) <= _FEW_ROWS:
-        connection.execute(insert(into), rows)
     else:
         _copy(connection, into, rows)
 

@@ -27,9 +27,6 @@ _NEWEST_METRIC = (
     .limit(1)
 )
 
-# So many are written without asking first which of them are new.
-_FEW_METRICS = 8
-
 # In one statement: SQLite takes no more than 32,766 parameters.
 _MOST_PLACES = 10_000
 
@@ -61,8 +58,7 @@ class MetricRepository:
     def put_all(self, job_id: str, metrics: Iterable[MetricRow]) -> None:
         """What ``put`` does, on many of one locked job at once; of one step the last counts."""
         by_step = {(row["epoch"], row["step"]): row for row in metrics}
-        if len(by_step) <= _FEW_METRICS:
-            upsert_all(self._session, Metric, [*by_step.values()])
+        if not by_step:
             return
         last = self._session.execute(_NEWEST_METRIC, {"of_job": job_id}).one_or_none()
         # What is behind all others can be inserted as new, which costs far less. It is what a training mostly tells.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from sqlalchemy import JSON, ColumnElement, Table, bindparam, cast, func, inspect, or_, select, update
+from sqlalchemy import JSON, ColumnElement, bindparam, cast, func, inspect, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -65,19 +65,12 @@ def upsert(session: Session, row: Row) -> Row:
 def upsert_all(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
     """What ``upsert`` does, on many rows at once. All must have the same columns, and no two the same primary key: one
     statement of PostgreSQL may see each only once."""
-    if rows:
-        statement = _upsert_all(is_sqlite_session(session), table, tuple(sorted(rows[0])))
-        session.connection().execute(statement, rows)
-
-
-@lru_cache(maxsize=64)
-def _upsert_all(on_sqlite: bool, table: type[Base], names: tuple[str, ...]) -> sqlite.Insert | postgresql.Insert:
-    # The table itself, and no mapped rows: the session need not know of any.
-    into, keys = table.__table__, inspect(table).primary_key
-    assert isinstance(into, Table)
-    statement = sqlite.insert(into) if on_sqlite else postgresql.insert(into)
-    others = {name: statement.excluded[name] for name in names if name not in {key.key for key in keys}}
-    return statement.on_conflict_do_update(index_elements=keys, set_=others)
+    if not rows:
+        return
+    statement = _insert(session, table)
+    keys = inspect(table).primary_key
+    others = {name: statement.excluded[name] for name in rows[0].keys() - {key.key for key in keys}}
+    session.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
 
 
 def matches_text(text: str, *columns: InstrumentedAttribute[str]) -> ColumnElement[bool]:

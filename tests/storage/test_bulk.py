@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from storage.database.bulk import insert_rows
@@ -38,21 +37,16 @@ def event(sequence: int, **fields: Any) -> dict[str, Any]:
     return {**row, **fields}
 
 
-@pytest.mark.parametrize("at_once", [1, 100])
-async def test_values_come_back_as_they_went_in(database: Database, user_id: str, at_once: int) -> None:
+async def test_values_come_back_as_they_went_in(database: Database, user_id: str) -> None:
     payloads = [bytes(range(256)), b"\\N\t\n", b""]
     events = [event(n, run_id=word) for n, word in enumerate(NASTY, 1)]
     events += [event(n, payload=payload) for n, payload in enumerate(payloads, 50)]
     numbers = [None, 0.0, -1.5e-300, math.inf, -math.inf, 0.1]
 
-    def insert(session: Session, table: type[Event] | type[Metric], rows: Sequence[dict[str, Any]]) -> None:
-        for start in range(0, len(rows), at_once):
-            insert_rows(session, table, rows[start : start + at_once])
-
     def work(session: Session) -> str:
         job_id = JobRepository(session).add(builders.job(user_id)).id
         insert_rows(session, Event, [])
-        insert(session, Event, events)
+        insert_rows(session, Event, events)
         points = [
             {
                 "job_id": job_id,
@@ -65,9 +59,9 @@ async def test_values_come_back_as_they_went_in(database: Database, user_id: str
                 "extra_metrics": dict.fromkeys(NASTY, 0.25),
                 "time": events[0]["time"],
             }
-            for epoch, number in enumerate(numbers * 3)
+            for epoch, number in enumerate(numbers)
         ]
-        insert(session, Metric, points)
+        insert_rows(session, Metric, points)
         return job_id
 
     job_id = await database.write(work)
@@ -78,7 +72,7 @@ async def test_values_come_back_as_they_went_in(database: Database, user_id: str
 
     stored, points = await database.read(read)
     assert [{name: getattr(row, name) for name in events[0]} for row in stored] == events
-    assert [point.loss for point in points] == [point.learning_rate for point in points] == numbers * 3
+    assert [point.loss for point in points] == [point.learning_rate for point in points] == numbers
     assert all(point.step == 2**62 and point.extra_metrics == dict.fromkeys(NASTY, 0.25) for point in points)
 
 
@@ -87,12 +81,11 @@ async def test_a_row_that_is_there_is_an_integrity_error_and_nothing_is_kept(dat
     with pytest.raises(IntegrityError):
         await database.write(lambda session: insert_rows(session, Event, [event(1), event(2, run_id="another")]))
     assert await database.read(lambda session: [row.sequence for row in session.query(Event)]) == [2]
-    with pytest.raises((ValueError, StatementError), match="time zone"):
+    with pytest.raises(ValueError, match="time zone"):
         await database.write(lambda session: insert_rows(session, Event, [event(3, time=datetime(2026, 1, 1))]))
 
 
-@pytest.mark.parametrize("rows", [1, 20])
-async def test_a_connection_that_is_lost_is_an_outage(postgresql_server: PostgreSQLServer, rows: int) -> None:
+async def test_a_connection_that_is_lost_is_an_outage(postgresql_server: PostgreSQLServer) -> None:
     url = postgresql_server.new_database()
     migrate(url)
     database = Database(url, pool_size=1)
@@ -100,7 +93,7 @@ async def test_a_connection_that_is_lost_is_an_outage(postgresql_server: Postgre
     def lose(session: Session) -> None:
         pid = session.scalar(text("SELECT pg_backend_pid()"))
         postgresql_server.execute(f"SELECT pg_terminate_backend({pid})")
-        insert_rows(session, Event, [event(number) for number in range(rows)])
+        insert_rows(session, Event, [event(1)])
 
     with pytest.raises(DatabaseUnavailable):
         await database.write(lose)

@@ -48,8 +48,7 @@ def statements() -> Any:
     said: list[tuple[str, Any]] = []
 
     def hear(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
-        # Rows that go into one statement are many as well, and have their parameters together.
-        said.append((statement, parameters[0] if many and not isinstance(parameters, dict) else parameters))
+        said.append((statement, parameters[0] if many else parameters))
 
     event.listen(Engine, "before_cursor_execute", hear)
     yield said
