@@ -30,6 +30,7 @@ ANIMATED = ("PNG", "GIF", "WEBP", "TIFF")
 # Larger files go through the disk, so that a few of them at once do not fill the memory.
 LARGE_FILE_BYTES = 16 << 20
 
+# Of an image in memory; below ``rpc.allocator.LARGE_BLOCK_BYTES``.
 _BLOCK_BYTES = 1 << 20
 
 _ORIENTATION = 0x0112  # EXIF's tag
