@@ -197,6 +197,10 @@ class SharedClaims:
     def _shut_down(self) -> None:
         self._thread.shutdown()
         self._held.clear()
+        if self._connection is not None:
+            # The server gives them back with the connection too, but only when it notices that this was closed.
+            with suppress(SQLAlchemyError):
+                self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
         self._disconnect()
         self._engine.dispose()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 import grpc
@@ -19,7 +20,8 @@ from visionmesh.errors import VisionMeshError, from_rpc
 from visionmesh.v1 import inference_pb2, registry_pb2
 
 T = TypeVar("T")
-_TRIES = 20
+Message = TypeVar("Message")
+_PAUSES = (0, 0.01, 0.03, 0.1, 0.3, 1)
 
 # Every model of the two trainers, in the order of ListModels.
 ALL = [
@@ -33,16 +35,24 @@ ALL = [
 IMAGE = b"\xff\xff\xff\x00"  # three bright pixels of four
 
 
-async def told_why(call: Callable[[], Awaitable[T]]) -> T:
+async def told_why(call: Callable[[AsyncIterator[Message]], Awaitable[T]], messages: Iterable[Message]) -> T:
     """Make a call that streams requests, again when its refusal comes without a reason: grpc.aio's client loses the
-    status of a call that is refused while it still writes. What is refused changed nothing."""
-    for _ in range(_TRIES):
+    status of a call that is refused while it still writes. What is refused changed nothing. Each time there is a longer
+    pause after each message, in which the refusal finds nothing being written."""
+    kept = [*messages]
+    for seconds in _PAUSES:
         try:
-            return await call()
+            return await call(_slowly(kept, seconds))
         except grpc.aio.AioRpcError as error:
             if from_rpc(error).reason:
                 raise
     raise AssertionError("no refusal came with its reason")
+
+
+async def _slowly(messages: Iterable[Message], seconds: float) -> AsyncIterator[Message]:
+    for message in messages:
+        yield message
+        await asyncio.sleep(seconds)
 
 
 async def add_job(

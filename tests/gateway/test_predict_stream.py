@@ -33,13 +33,12 @@ async def stream(
     gateway: Gateway, account: Account, messages: Iterable[inference_pb2.PredictStreamRequest]
 ) -> list[Response]:
     """All answers to a stream."""
-    kept = [*messages]
 
-    async def call() -> list[Response]:
-        answers = gateway.inference.PredictStream(iter(kept), metadata=account.metadata, timeout=30)
+    async def call(requests: AsyncIterator[inference_pb2.PredictStreamRequest]) -> list[Response]:
+        answers = gateway.inference.PredictStream(requests, metadata=account.metadata, timeout=30)
         return [answer async for answer in answers]
 
-    return await told_why(call)
+    return await told_why(call, messages)
 
 
 async def test_images_are_answered_in_order_over_one_stream_to_the_trainer(

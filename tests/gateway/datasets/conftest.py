@@ -83,19 +83,22 @@ class Client:
 
     async def send(self, messages: Iterable[dataset_pb2.UploadFilesRequest]) -> list[dataset_pb2.DatasetFile]:
         """The acknowledged files of an UploadFiles call."""
-        kept = [*messages]
 
-        async def call() -> list[dataset_pb2.DatasetFile]:
-            stream = self.stub.UploadFiles(iter(kept), metadata=self.metadata)
-            return [answer.file async for answer in stream]
+        async def call(requests: AsyncIterator[dataset_pb2.UploadFilesRequest]) -> list[dataset_pb2.DatasetFile]:
+            return [answer.file async for answer in self.stub.UploadFiles(requests, metadata=self.metadata)]
 
-        return await told_why(call)
+        return await told_why(call, messages)
 
     async def upload(self, what: dataset_pb2.DatasetSpec, files: Files) -> dataset_pb2.Dataset:
-        async def call() -> dataset_pb2.Dataset:
-            return (await self.stub.UploadDataset(whole(what, files), metadata=self.metadata)).dataset
+        return await self.send_whole(whole(what, files))
 
-        return await told_why(call)
+    async def send_whole(self, messages: Iterable[dataset_pb2.UploadDatasetRequest]) -> dataset_pb2.Dataset:
+        """The dataset of an UploadDataset call."""
+
+        async def call(requests: AsyncIterator[dataset_pb2.UploadDatasetRequest]) -> dataset_pb2.Dataset:
+            return (await self.stub.UploadDataset(requests, metadata=self.metadata)).dataset
+
+        return await told_why(call, messages)
 
     async def finalize(self, dataset_id: str) -> dataset_pb2.Dataset:
         request = dataset_pb2.FinalizeDatasetRequest(dataset_id=dataset_id)

@@ -16,7 +16,6 @@ import pytest
 from gateway.datasets.archives.rules import shown
 from storage.objects import keys
 from storage.objects.local import LocalObjectStore
-from tests.gateway.calls import told_why
 from tests.gateway.datasets import archives
 from tests.gateway.datasets.archives import KINDS, archive_header, archive_to, archive_whole, entry, tar, tar_gz, zipped
 from tests.gateway.datasets.conftest import LIMITS, Client, refusal
@@ -32,10 +31,7 @@ def stored(store: LocalObjectStore) -> list[str]:
 
 
 async def upload_whole(ada: Client, path: str, packed: bytes) -> dataset_pb2.Dataset:
-    async def call() -> dataset_pb2.Dataset:
-        return (await ada.stub.UploadDataset(archive_whole(spec(), path, packed), metadata=ada.metadata)).dataset
-
-    return await told_why(call)
+    return await ada.send_whole(archive_whole(spec(), path, packed))
 
 
 async def refused_both_ways(ada: Client, store: LocalObjectStore, path: str, packed: bytes) -> VisionMeshError:

@@ -10,7 +10,6 @@ import pytest
 
 from storage.objects import keys
 from storage.objects.local import LocalObjectStore
-from tests.gateway.calls import told_why
 from tests.gateway.datasets.conftest import LIMITS, Client, refusal
 from tests.gateway.datasets.pictures import files_to, header, pets, picture, spec, whole, without
 from tests.gateway.waiting import until
@@ -241,7 +240,7 @@ async def test_a_failed_upload_leaves_nothing(ada: Client, store: LocalObjectSto
     elif wrong == "cut":
         messages.pop()
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await told_why(lambda: ada.stub.UploadDataset(iter(messages), metadata=ada.metadata))
+        await ada.send_whole(messages)
     assert refusal(caught).reason == ("INVALID_REQUEST" if wrong in ("spec", "path") else "FILE_MISMATCH")
     assert (await ada.listing()).total_size == 0
     assert stored(store) == []
