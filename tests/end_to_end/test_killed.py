@@ -13,17 +13,18 @@ from tests.end_to_end import digits
 from tests.end_to_end.conftest import Backend, serving
 from tests.end_to_end.processes import AGENT, TRAINING, kill_part, of_runs, until
 from tests.watching import Watching
-from visionmesh.cli.processes import TRAINERS, EmbeddedMesh
+from visionmesh.cli.processes import EmbeddedMesh
 from visionmesh.client import Client, Patience
 from visionmesh.v1 import dataset_pb2, event_pb2, job_state_pb2, training_pb2
 
 COMPLETED, FAILED = job_state_pb2.JOB_STATE_COMPLETED, job_state_pb2.JOB_STATE_FAILED
 EPOCHS = 8
+TRAINER = "trainer_timm"
 
 
 @pytest.fixture(scope="module")
 def own_mesh(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> EmbeddedMesh:
-    return backend.mesh(tmp_path_factory.mktemp("killed"))
+    return backend.mesh(tmp_path_factory.mktemp("killed"), [TRAINER])
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def job(
     own_mesh: EmbeddedMesh, own_client: Client, own_dataset: dataset_pb2.Dataset, epochs: int
 ) -> training_pb2.TrainingJob:
     """A training in its third epoch, with many more to go."""
-    until(lambda: of_runs(own_mesh, AGENT) == [] and set(own_mesh.pids()) == {"gateway", *TRAINERS})
+    until(lambda: of_runs(own_mesh, AGENT) == [] and set(own_mesh.pids()) == {"gateway", TRAINER})
     job = own_client.create_job(digits.spec(own_dataset.id, epochs=epochs, batch_size=12))
     own_client.start_job(job.id)
     for metric in own_client.watch_metrics(job.id):
@@ -105,7 +106,7 @@ def measured(client: Client, job_id: str) -> list[dict[str, float]]:
 def test_a_killed_training_restarts_by_itself_and_ends_as_one_that_was_not(
     own_mesh: EmbeddedMesh, own_client: Client, own_dataset: dataset_pb2.Dataset
 ) -> None:
-    until(lambda: of_runs(own_mesh, AGENT) == [] and set(own_mesh.pids()) == {"gateway", *TRAINERS})
+    until(lambda: of_runs(own_mesh, AGENT) == [] and set(own_mesh.pids()) == {"gateway", TRAINER})
     spec = digits.spec(own_dataset.id, epochs=4, batch_size=12)
     spec.checkpoint_retention.every_n_epochs = 1
     undisturbed, job = own_client.create_job(spec), own_client.create_job(spec)
@@ -142,7 +143,7 @@ def test_a_killed_trainer_server_is_not_missed_by_its_training(
 ) -> None:
     watching = Watching(own_client, job.id)
     [training] = of_runs(own_mesh, TRAINING)
-    kill_part(own_mesh, "trainer_timm")
+    kill_part(own_mesh, TRAINER)
     events = watching.to_the_end()
     done = own_client.get_job(job.id)
     assert (done.state, done.attempt) == (COMPLETED, 1)
