@@ -45,9 +45,9 @@ demo: env ## Run the whole story on this machine, from upload to prediction
 up: env ## Start gateway and trainers on this machine (Ctrl-C stops them)
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m visionmesh.cli.main up
 
-# Two at once: most tests wait for processes that start. A file stays together, and so does what its tests share.
+# Three at once: most tests wait for processes that start. A file stays together, and so does what its tests share.
 test: env ## Run the tests
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --durations 40
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --durations 40
 
 bench: env ## Measure, small and quick (BENCH=prediction: one alone; OPTIONS=: in full, for figures)
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m benchmarks $(BENCH) $(OPTIONS)
