@@ -45,7 +45,7 @@ demo: env ## Run the whole story on this machine, from upload to prediction
 up: env ## Start gateway and trainers on this machine (Ctrl-C stops them)
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m visionmesh.cli.main up
 
-# Three at once: most tests wait for processes that start. A file stays together, and so does what its tests share.
+# Three at once: most tests wait for processes that start. Which stay together: tests/conftest.py.
 test: env ## Run the tests
 	$(BIN)/pytest --numprocesses 3 --dist loadfile --durations 40
 

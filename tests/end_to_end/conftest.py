@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,8 @@ from visionmesh.cli.processes import TRAINERS, EmbeddedMesh
 from visionmesh.client import Client
 from visionmesh.v1 import dataset_pb2, job_state_pb2, training_pb2
 
-# On SQLite and a local folder, as a newcomer starts, and on PostgreSQL and S3, as a team runs it.
+# On SQLite and a local folder, as a newcomer starts, and on PostgreSQL and S3, as a team runs it. tests/conftest.py has
+# the tests of one of them together, so that they share its mesh.
 BACKENDS = ("embedded", "postgresql and s3")
 
 
@@ -81,6 +81,18 @@ def _alone() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", params=BACKENDS)
+def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    if request.param == "embedded":
+        yield Backend()
+        return
+    with (
+        postgresql_server.running() as database,
+        s3_server.running(s3_server.nanio(), tmp_path_factory.mktemp("s3")) as store,
+    ):
+        yield Servers(database, store)
+
+
 @contextmanager
 def serving(mesh: EmbeddedMesh) -> Iterator[Client]:
     """A client of the mesh, which runs for the length of the block."""
@@ -88,51 +100,17 @@ def serving(mesh: EmbeddedMesh) -> Iterator[Client]:
         yield client
 
 
-class Common:
-    """One backend, and what all tests share that leave it as it is: each thing is made when it is first asked for and
-    stays to the end, so that files may go back and forth between the backends."""
+@pytest.fixture(scope="session")
+def mesh(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedMesh]:
+    """One mesh for all tests that leave it as it is."""
+    with backend.mesh(tmp_path_factory.mktemp("mesh")) as mesh:
+        yield mesh
 
-    def __init__(self, name: str, folders: pytest.TempPathFactory, images: Path, stack: ExitStack) -> None:
-        """``images`` are to upload; ``stack`` is closed at the end."""
-        self._name = name
-        self._folders = folders
-        self._images = images
-        self._stack = stack
 
-    @cached_property
-    def backend(self) -> Backend:
-        if self._name == BACKENDS[0]:
-            return Backend()
-        database = self._stack.enter_context(postgresql_server.running())
-        store = self._stack.enter_context(s3_server.running(s3_server.nanio(), self._folders.mktemp("s3")))
-        return Servers(database, store)
-
-    @cached_property
-    def mesh(self) -> EmbeddedMesh:
-        return self._stack.enter_context(self.backend.mesh(self._folders.mktemp("mesh")))
-
-    @cached_property
-    def client(self) -> Client:
-        return self._stack.enter_context(Client(self.mesh.address, self.mesh.token))
-
-    @cached_property
-    def raw(self) -> Raw:
-        raw = Raw(self.mesh.address, self.mesh.token)
-        self._stack.callback(raw.channel.close)
-        return raw
-
-    @cached_property
-    def dataset(self) -> dataset_pb2.Dataset:
-        return digits.upload(self.client, self._images)
-
-    @cached_property
-    def trained(self) -> training_pb2.TrainingJob:
-        job = self.client.create_job(digits.spec(self.dataset.id))
-        self.client.start_job(job.id, request_id=digits.REQUEST_ID)
-        list(self.client.watch_job(job.id))
-        done = self.client.get_job(job.id)
-        assert done.state == job_state_pb2.JOB_STATE_COMPLETED, done.failure
-        return done
+@pytest.fixture(scope="session")
+def client(mesh: EmbeddedMesh) -> Iterator[Client]:
+    with Client(mesh.address, mesh.token) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
@@ -142,50 +120,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def commons(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[Mapping[str, Common]]:
-    with ExitStack() as stack:
-        yield {name: Common(name, tmp_path_factory, folder, stack) for name in BACKENDS}
-
-
-@pytest.fixture(scope="session", params=BACKENDS)
-def common(request: pytest.FixtureRequest, commons: Mapping[str, Common]) -> Common:
-    return commons[request.param]
-
-
-@pytest.fixture(scope="session")
-def backend(common: Common) -> Backend:
-    return common.backend
-
-
-@pytest.fixture(scope="session")
-def mesh(common: Common) -> EmbeddedMesh:
-    """One mesh for all tests that leave it as it is."""
-    return common.mesh
-
-
-@pytest.fixture(scope="session")
-def client(common: Common) -> Client:
-    return common.client
-
-
-@pytest.fixture(scope="session")
-def dataset(common: Common) -> dataset_pb2.Dataset:
+def dataset(client: Client, folder: Path) -> dataset_pb2.Dataset:
     """The digits, READY."""
-    return common.dataset
+    return digits.upload(client, folder)
 
 
 @pytest.fixture(scope="session")
-def trained(common: Common) -> training_pb2.TrainingJob:
+def trained(client: Client, dataset: dataset_pb2.Dataset) -> training_pb2.TrainingJob:
     """A job of two epochs, COMPLETED."""
-    return common.trained
+    job = client.create_job(digits.spec(dataset.id))
+    client.start_job(job.id, request_id=digits.REQUEST_ID)
+    list(client.watch_job(job.id))
+    done = client.get_job(job.id)
+    assert done.state == job_state_pb2.JOB_STATE_COMPLETED, done.failure
+    return done
 
 
 @pytest.fixture(scope="session")
-def store(common: Common) -> ObjectStore:
-    return common.backend.store(common.mesh)
+def store(backend: Backend, mesh: EmbeddedMesh) -> ObjectStore:
+    return backend.store(mesh)
 
 
 @pytest.fixture(scope="session")
-def raw(common: Common) -> Raw:
+def raw(mesh: EmbeddedMesh) -> Iterator[Raw]:
     """The contract without the client's help."""
-    return common.raw
+    raw = Raw(mesh.address, mesh.token)
+    yield raw
+    raw.channel.close()
