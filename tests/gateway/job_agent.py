@@ -130,7 +130,7 @@ class Connection:
 
     async def write(self, request: telemetry_pb2.PublishEventsRequest) -> None:
         """Send a message. Into a stream that the gateway has ended it falls silently: reading tells why it ended."""
-        with suppress(asyncio.InvalidStateError):
+        with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):  # ended before it, or while it is written
             await self._call.write(request)
 
     async def acknowledged(self) -> Positions:
