@@ -21,7 +21,7 @@ from storage.database.engine import Database
 from storage.database.events import EventRepository, NewEvent, StoredEvent
 from storage.database.garbage import LOG, GarbageItem, GarbageRepository
 from storage.database.jobs import JobRepository
-from storage.database.tables import TrainingJob, now
+from storage.database.tables import Run, TrainingJob, now
 from visionmesh.v1 import common_pb2, event_pb2
 
 T = TypeVar("T")
@@ -108,6 +108,10 @@ class JobTransaction:
         self.discard(GarbageItem(LOG, self.job.id))
         self.jobs.delete(self.job.id)
         self.deleted = True
+
+    def run(self, run_id: str) -> Run | None:
+        """A run of the job."""
+        return self._log.run(run_id)
 
     def positions(self, run_id: str) -> dict[str, int]:
         """The last durable sequence of each source of a run."""

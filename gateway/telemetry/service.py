@@ -242,7 +242,7 @@ class TelemetryService:
 
 def _present(transaction: JobTransaction, run_id: str) -> Run:
     """The run, as long as its agent has a say. Raises Superseded."""
-    run = transaction.jobs.get_run(run_id)
+    run = transaction.run(run_id)
     if run is None or run.end_kind not in ("", *OWN_ENDS):
         raise Superseded(run.end_kind if run is not None else "unknown")
     if not run.end_kind and transaction.job.current_run_id != run_id:

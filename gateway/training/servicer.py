@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from operator import attrgetter
 from typing import Any
@@ -292,16 +293,20 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
         response: Any,
         wanted: Callable[[LiveEvent], bool] | None = None,
     ) -> None:
-        """Write a watch to its end. Not as a generator: each that a message passes through costs some of what it takes
-        to send one."""
+        """Write a watch to its end. Not as a generator, and in a task of its own: each coroutine that a message passes
+        through, and that of every interceptor is one, costs some of what it takes to send one."""
         after = request.after_sequence if request.HasField("after_sequence") else None
-        async with aclosing(self._watcher.watch(request.job_id, caller().user_id, after, kinds, wanted)) as watch:
-            async for told in watch:
-                if isinstance(told, int):
-                    await context.write(response(heartbeat=_heartbeat(told)).SerializeToString())
-                    continue
-                for event in told:
-                    await context.write(encoded(event))
+
+        async def write_all(write: Callable[[bytes], Awaitable[None]]) -> None:
+            async with aclosing(self._watcher.watch(request.job_id, caller().user_id, after, kinds, wanted)) as watch:
+                async for told in watch:
+                    if isinstance(told, int):
+                        await write(response(heartbeat=_heartbeat(told)).SerializeToString())
+                        continue
+                    for event in told:
+                        await write(encoded(event))
+
+        await asyncio.create_task(write_all(context.write))
 
 
 def _pass_on(encoded: bytes) -> bytes:

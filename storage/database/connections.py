@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+import select
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    InvalidatePoolError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from storage.database.errors import DatabaseUnavailable
 
@@ -65,12 +74,11 @@ def sqlite_file(url: URL) -> Path:
 
 
 def postgresql_engine(url: URL, pool_size: int, statement_timeout_seconds: float = 0.0) -> Engine:
-    """A pool of at most ``pool_size`` connections, each tested before it is lent. A timeout of 0 is none."""
-    return create_engine(
+    """A pool of at most ``pool_size`` connections, each looked at before it is lent. A timeout of 0 is none."""
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
-        pool_pre_ping=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
             # A process that is frozen in mid-transaction does not hold up the others for ever.
@@ -82,6 +90,21 @@ def postgresql_engine(url: URL, pool_size: int, statement_timeout_seconds: float
             "keepalives_count": 3,
         },
     )
+    event.listen(engine, "checkout", _replace_broken)
+    return engine
+
+
+def _replace_broken(connection: Any, _: ConnectionPoolEntry, __: PoolProxiedConnection) -> None:
+    """Have the pool connect anew when the server has ended an idle connection: what it says unasked is its farewell.
+
+    To look at the socket costs nothing; SQLAlchemy's ping would be one more round trip for each transaction.
+    """
+    if not connection.closed:
+        poll = select.poll()
+        poll.register(connection, select.POLLIN)
+        if not poll.poll(0):
+            return
+    raise InvalidatePoolError("the server has ended an idle connection")
 
 
 def lone_connections(url: URL) -> Engine:

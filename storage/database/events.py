@@ -13,7 +13,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from storage.database.bulk import insert_rows
 from storage.database.errors import JobMissing, SequenceGap
 from storage.database.statements import upsert_all
-from storage.database.tables import Event, SourcePosition, TrainingJob
+from storage.database.tables import Event, Run, SourcePosition, TrainingJob
 
 GATEWAY_SOURCE = "gateway"
 _UNSEEN = {"synchronize_session": False}
@@ -22,6 +22,11 @@ _UNSEEN = {"synchronize_session": False}
 # The columns, not the rows: on PostgreSQL another transaction may have moved them since the session saw a row.
 _POSITIONS = select(SourcePosition.source, SourcePosition.source_sequence).where(
     SourcePosition.run_id == bindparam("of_run")
+)
+_RUN_AND_POSITIONS = (
+    select(Run, SourcePosition.source, SourcePosition.source_sequence)
+    .outerjoin(SourcePosition, SourcePosition.run_id == Run.id)
+    .where(Run.id == bindparam("of_run"))
 )
 _TAKE_NUMBERS = (
     update(TrainingJob)
@@ -104,6 +109,12 @@ class EventRepository:
         if run_id in self._positions:
             return dict(self._positions[run_id])
         return {source: position for source, position in self._session.execute(_POSITIONS, {"of_run": run_id})}
+
+    def run(self, run_id: str) -> Run | None:
+        """A run of the locked job; its positions come with it, and are asked for no more."""
+        rows = self._session.execute(_RUN_AND_POSITIONS, {"of_run": run_id}).all()
+        self._positions[run_id] = {source: position for _, source, position in rows if source is not None}
+        return rows[0][0] if rows else None
 
     def page(self, job_id: str, after_sequence: int, limit: int, kinds: Collection[str] = ()) -> list[StoredEvent]:
         """At most ``limit`` events after ``after_sequence``, ascending, only of ``kinds`` unless that is empty."""
