@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Dialect, Table, TypeDecorator
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from storage.database.tables import Base
+from storage.database.tables import Base, table_of
 
 # What would end a field or a line of COPY's text.
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
@@ -26,8 +26,7 @@ def insert_rows(session: Session, table: type[Base], rows: Sequence[Mapping[str,
     if not rows:
         return
     connection = session.connection()
-    into = table.__table__
-    assert isinstance(into, Table)
+    into = table_of(table)
     if connection.dialect.name == "sqlite":
         _insert_on_sqlite(connection, into, rows)
     else:

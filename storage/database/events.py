@@ -6,17 +6,16 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, func, inspect, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from storage.database.bulk import insert_rows
 from storage.database.errors import JobMissing, SequenceGap
-from storage.database.statements import upsert_all
-from storage.database.tables import Event, Run, SourcePosition, TrainingJob
+from storage.database.statements import held_row, past_orm, upsert_all
+from storage.database.tables import Event, Run, SourcePosition, TrainingJob, table_of
 
 GATEWAY_SOURCE = "gateway"
-_UNSEEN = {"synchronize_session": False}
 
 # Made once: every batch of every agent asks them, and building them costs as much as running them.
 # The columns, not the rows: on PostgreSQL another transaction may have moved them since the session saw a row.
@@ -28,12 +27,13 @@ _RUN_AND_POSITIONS = (
     .outerjoin(SourcePosition, SourcePosition.run_id == Run.id)
     .where(Run.id == bindparam("of_run"))
 )
+_JOBS = table_of(TrainingJob)
 _TAKE_NUMBERS = (
-    update(TrainingJob)
-    .where(TrainingJob.id == bindparam("of_job"))
-    .values(last_sequence=TrainingJob.last_sequence + bindparam("count"))
+    update(_JOBS)
+    .where(_JOBS.c.id == bindparam("of_job"))
+    .values(last_sequence=_JOBS.c.last_sequence + bindparam("count"))
     # The number alone: the whole row takes as long to read as to write.
-    .returning(TrainingJob.last_sequence)
+    .returning(_JOBS.c.last_sequence)
 )
 
 
@@ -188,12 +188,10 @@ class EventRepository:
 
     def _take_numbers(self, job_id: str, count: int) -> int:
         """The first of ``count`` new sequences."""
-        last: int | None = self._session.scalar(
-            _TAKE_NUMBERS, {"of_job": job_id, "count": count}, execution_options=_UNSEEN
-        )
+        last: int | None = past_orm(self._session).scalar(_TAKE_NUMBERS, {"of_job": job_id, "count": count})
         if last is None:
             raise JobMissing(job_id)
-        seen = self._session.identity_map.get(inspect(TrainingJob).identity_key_from_primary_key((job_id,)))
-        if seen is not None:
-            set_committed_value(seen, "last_sequence", last)
+        held = held_row(self._session, TrainingJob, job_id)
+        if held is not None:
+            set_committed_value(held, "last_sequence", last)
         return last - count + 1

@@ -12,18 +12,19 @@ from sqlalchemy.orm import Session
 
 from storage.database.bulk import insert_rows
 from storage.database.pages import Page, encode_page_token, fetch_page
-from storage.database.statements import insert_new, upsert, upsert_all
-from storage.database.tables import Checkpoint, Metric, Run, ValidationResult
+from storage.database.statements import insert_new, past_orm, upsert, upsert_all
+from storage.database.tables import Checkpoint, Metric, Run, ValidationResult, table_of
 
 # The newest first, by attempts before times: clocks of several machines, or one that is set, would tell otherwise.
 _LAST_ATTEMPT_FIRST = func.coalesce(Run.attempt, 0).desc()
 _LAST_WRITTEN_FIRST = (Checkpoint.create_time.desc(), Checkpoint.id.desc())
 
 # Made once: nearly every batch of an agent asks it.
+_METRICS = table_of(Metric).columns
 _NEWEST_METRIC = (
-    select(Metric.epoch, Metric.step)
-    .where(Metric.job_id == bindparam("of_job"))
-    .order_by(Metric.epoch.desc(), Metric.step.desc())
+    select(_METRICS.epoch, _METRICS.step)
+    .where(_METRICS.job_id == bindparam("of_job"))
+    .order_by(_METRICS.epoch.desc(), _METRICS.step.desc())
     .limit(1)
 )
 
@@ -60,7 +61,7 @@ class MetricRepository:
         by_step = {(row["epoch"], row["step"]): row for row in metrics}
         if not by_step:
             return
-        last = self._session.execute(_NEWEST_METRIC, {"of_job": job_id}).one_or_none()
+        last = past_orm(self._session).execute(_NEWEST_METRIC, {"of_job": job_id}).one_or_none()
         # What is behind all others can be inserted as new, which costs far less. It is what a training mostly tells.
         new = {step: row for step, row in by_step.items() if last is None or step > tuple(last)}
         upsert_all(self._session, Metric, [row for step, row in by_step.items() if step not in new])

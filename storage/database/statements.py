@@ -6,12 +6,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from sqlalchemy import JSON, ColumnElement, bindparam, cast, func, inspect, or_, select, update
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Connection,
+    Insert,
+    Update,
+    bindparam,
+    cast,
+    func,
+    inspect,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.orm.attributes import set_committed_value
 
-from storage.database.tables import Base
+from storage.database.tables import Base, table_of
 
 Row = TypeVar("Row", bound=Base)
 # Rows that the session already holds get the values that the database returns.
@@ -34,16 +47,38 @@ def update_one(
 
 
 def update_by_id(session: Session, table: type[Row], row_id: str, changes: Mapping[str, Any]) -> Row | None:
-    """What ``update_one`` does on the row of an id, by a statement that is made once for all with the same columns."""
+    """Updates the row of an id and returns it; None when there is none. Where the session holds the row, as one that
+    was locked, only the columns of ``changes`` are new in it."""
     values = {f"new_{name}": value for name, value in changes.items()}
     statement = _update_by_id(table, tuple(sorted(changes)))
-    return session.scalars(statement, {"of_id": row_id, **values}, execution_options=REFRESH).one_or_none()
+    if not past_orm(session).execute(statement, {"of_id": row_id, **values}).rowcount:
+        return None
+    held = held_row(session, table, row_id)
+    if held is None:
+        return session.get(table, row_id)
+    for name, value in changes.items():
+        set_committed_value(held, name, value)
+    return held
 
 
 @lru_cache(maxsize=64)
-def _update_by_id(table: type[Row], names: tuple[str, ...]) -> ReturningUpdate[tuple[Row]]:
-    values = {name: bindparam(f"new_{name}", type_=table.__table__.columns[name].type) for name in names}
-    return update(table).where(table.__table__.columns["id"] == bindparam("of_id")).values(**values).returning(table)
+def _update_by_id(table: type[Row], names: tuple[str, ...]) -> Update:
+    columns = table_of(table).columns
+    values = {name: bindparam(f"new_{name}", type_=columns[name].type) for name in names}
+    return update(table_of(table)).where(columns["id"] == bindparam("of_id")).values(**values)
+
+
+def held_row(session: Session, table: type[Row], row_id: str) -> Row | None:
+    """The row of an id, when the session has it already."""
+    held = session.identity_map.get(inspect(table).identity_key_from_primary_key((row_id,)))
+    return held if isinstance(held, table) else None
+
+
+def past_orm(session: Session) -> Connection:
+    """The session's connection, after what is pending was written: a statement on tables takes less than half of what
+    the same takes by way of the ORM. Rows that the session holds do not hear of it."""
+    session.flush()
+    return session.connection()
 
 
 def insert_new(session: Session, row: Row) -> Row | None:
@@ -65,12 +100,17 @@ def upsert(session: Session, row: Row) -> Row:
 def upsert_all(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
     """What ``upsert`` does, on many rows at once. All must have the same columns, and no two the same primary key: one
     statement of PostgreSQL may see each only once."""
-    if not rows:
-        return
-    statement = _insert(session, table)
-    keys = inspect(table).primary_key
-    others = {name: statement.excluded[name] for name in rows[0].keys() - {key.key for key in keys}}
-    session.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
+    if rows:
+        statement = _upsert_all(is_sqlite_session(session), table, frozenset(rows[0]))
+        past_orm(session).execute(statement, [*rows])
+
+
+@lru_cache(maxsize=64)
+def _upsert_all(on_sqlite: bool, table: type[Base], names: frozenset[str]) -> Insert:
+    into, keys = table_of(table), inspect(table).primary_key
+    statement = sqlite.insert(into) if on_sqlite else postgresql.insert(into)
+    others = {name: statement.excluded[name] for name in names - {key.key for key in keys}}
+    return statement.on_conflict_do_update(index_elements=keys, set_=others)
 
 
 def matches_text(text: str, *columns: InstrumentedAttribute[str]) -> ColumnElement[bool]:
