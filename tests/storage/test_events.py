@@ -9,7 +9,7 @@ from storage.database.engine import Database
 from storage.database.errors import JobMissing, SequenceGap
 from storage.database.events import EventRepository, NewEvent, StoredEvent
 from storage.database.jobs import JobRepository
-from storage.database.tables import now
+from storage.database.tables import Run, now
 from tests.storage import builders
 
 
@@ -84,6 +84,23 @@ async def test_concurrent_appends_leave_no_gap_and_no_repeat(database: Database,
     job = await database.read(lambda session: JobRepository(session).get(job_id))
     assert job is not None and job.last_sequence == 170
     assert await database.read(lambda session: EventRepository(session).positions(job_id)) == {"gateway": 20}
+
+
+async def test_a_run_comes_with_its_positions(database: Database, job_id: str) -> None:
+    await database.write(lambda session: JobRepository(session).add_run(Run(id="run_1", job_id=job_id, attempt=1)))
+    await append(database, job_id, builders.event("run_1", 1), builders.event("run_1", 1, source="log", kind="LOG"))
+
+    def work(session: Session) -> tuple[Run | None, dict[str, int], Run | None, dict[str, int]]:
+        JobRepository(session).lock(job_id)
+        log = EventRepository(session, locked_job_id=job_id)
+        run, none = log.run("run_1"), log.run("run_2")
+        log.append(job_id, [builders.event("run_1", 2)])
+        return run, log.positions("run_1"), none, log.positions("run_2")
+
+    run, positions, none, nothing = await database.write(work)
+    assert run is not None and (run.id, run.attempt) == ("run_1", 1)
+    assert positions == {"training": 2, "log": 1}
+    assert (none, nothing) == (None, {})
 
 
 async def test_jobs_are_numbered_apart(database: Database, user_id: str, job_id: str) -> None:

@@ -83,6 +83,28 @@ async def test_a_state_is_compared_and_set(database: Database, user_id: str) -> 
     assert await database.read(lambda session: JobRepository(session).owned(job.id, "user_other")) is None
 
 
+async def test_a_change_is_in_the_database_and_in_the_row_that_is_held(database: Database, user_id: str) -> None:
+    await add(database, builders.job(user_id, id="job_1", notes="before"))
+    later = now() + timedelta(hours=1)
+    changes = {"notes": "after", "progress": 0.25, "tags": ["a", "b"], "estimated_end_time": later}
+
+    def work(session: Session) -> tuple[TrainingJob | None, TrainingJob | None, TrainingJob | None]:
+        jobs = JobRepository(session)
+        held = jobs.lock("job_1")
+        return held, jobs.update("job_1", **changes), jobs.update("job_2", **changes)
+
+    held, updated, missing = await database.write(work)
+    assert held is not None and held is updated and missing is None
+    kept = await database.read(lambda session: JobRepository(session).get("job_1"))
+    unseen = await database.write(lambda session: JobRepository(session).update("job_1", notes="last"))
+    assert kept is not None and unseen is not None
+    for job in (held, kept):
+        assert {name: getattr(job, name) for name in changes} == changes
+        assert job.update_time == held.update_time
+    # What was not held is read whole.
+    assert (unseen.notes, unseen.progress, unseen.tags) == ("last", 0.25, ["a", "b"])
+
+
 async def test_the_queue_is_fair(database: Database, user_id: str) -> None:
     start = now()
     jobs = [
