@@ -29,6 +29,8 @@ from gateway.registry.servicer import RegistryServicer
 from gateway.settings import GatewaySettings
 from gateway.telemetry.access import RunTokenInterceptor
 from gateway.telemetry.leases import LeaseKeeper
+from gateway.telemetry.run_objects import RunObjects
+from gateway.telemetry.run_objects_servicer import RunObjectsServicer
 from gateway.telemetry.service import TelemetryService
 from gateway.telemetry.servicer import TelemetryServicer
 from gateway.training.changes import JobChanges
@@ -57,7 +59,12 @@ from storage.database.migrate import check_schema, migrate
 from storage.objects.errors import StoreUnavailable
 from storage.objects.open import open_store
 from storage.objects.store import ObjectStore
-from visionmesh.mesh.v1 import telemetry_service_pb2, telemetry_service_pb2_grpc
+from visionmesh.mesh.v1 import (
+    run_objects_service_pb2,
+    run_objects_service_pb2_grpc,
+    telemetry_service_pb2,
+    telemetry_service_pb2_grpc,
+)
 from visionmesh.v1 import (
     dataset_service_pb2,
     dataset_service_pb2_grpc,
@@ -181,13 +188,13 @@ class Gateway:
             ),
             InferenceServicer(self._inference),
         )
-        telemetry = TelemetryServicer(self._telemetry)
+        add_telemetry = telemetry_service_pb2_grpc.add_TelemetryServiceServicer_to_server
+        add_objects = run_objects_service_pb2_grpc.add_RunObjectsServiceServicer_to_server
+        telemetry, objects = TelemetryServicer(self._telemetry), RunObjectsServicer(RunObjects(database, store))
         self._mesh = create_server(
             [
-                (
-                    service_name(telemetry_service_pb2.DESCRIPTOR),
-                    partial(telemetry_service_pb2_grpc.add_TelemetryServiceServicer_to_server, telemetry),
-                )
+                (service_name(telemetry_service_pb2.DESCRIPTOR), partial(add_telemetry, telemetry)),
+                (service_name(run_objects_service_pb2.DESCRIPTOR), partial(add_objects, objects)),
             ],
             interceptors=[ErrorInterceptor(explain), RunTokenInterceptor(database)],
             max_message_bytes=MAX_MESSAGE_BYTES,

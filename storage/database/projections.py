@@ -204,6 +204,10 @@ class CheckpointRepository:
         )
         return True
 
+    def recorded(self, checkpoint_ids: Collection[str]) -> set[str]:
+        """Which of these checkpoints there are, of whatever job."""
+        return set(self._session.scalars(select(Checkpoint.id).where(Checkpoint.id.in_(checkpoint_ids))))
+
     def unmark_best(self, job_id: str) -> None:
         """None of the job's checkpoints is its best any more."""
         self._session.execute(update(Checkpoint).where(Checkpoint.job_id == job_id).values(is_best=False))

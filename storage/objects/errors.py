@@ -44,7 +44,19 @@ class InvalidKey(ObjectStoreError):
 
 
 class PresigningUnsupported(ObjectStoreError):
-    """The store has no server that could take a presigned upload."""
+    """The store has no server that could take what was signed."""
+
+
+class AccessRefused(ObjectStoreError):
+    """Whoever signs calls of the store does not sign this one; ``why`` is a whole sentence."""
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(key, why)
+        self.key = key
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"object {self.key!r} was refused: {self.why}"
 
 
 class SourceUnreadable(ObjectStoreError):

@@ -21,6 +21,7 @@ from storage.objects.disk import sync_path
 from storage.objects.errors import InvalidKey, ObjectNotFound, ObjectStoreError, PresigningUnsupported, StoreUnavailable
 from storage.objects.local_writer import LocalObjectWriter
 from storage.objects.saving import save_verified
+from storage.objects.signing import ObjectCall
 from storage.objects.store import DEFAULT_CHUNK_BYTES, NewObject, ObjectInfo, PresignedPut
 from storage.objects.validity import key_objection
 
@@ -143,6 +144,10 @@ class LocalObjectStore:
     def presign_put(self, key: str, *, size_bytes: int, sha256: str, seconds: int) -> PresignedPut:
         """Raises PresigningUnsupported: nobody serves the folder; see ``ObjectStore.presign_put``."""
         raise PresigningUnsupported(key)
+
+    def presign(self, call: ObjectCall, seconds: int) -> str:
+        """Raises PresigningUnsupported: nobody serves the folder; see ``ObjectStore.presign``."""
+        raise PresigningUnsupported(call.key)
 
     def stat(self, key: str) -> ObjectInfo:
         """Describe an object; see ``ObjectStore.stat``."""

@@ -7,16 +7,18 @@ from pathlib import Path
 from storage.objects.errors import StoreUnavailable
 from storage.objects.local import LocalObjectStore
 from storage.objects.s3_settings import S3Settings
+from storage.objects.signing import Sign
 from storage.objects.store import ObjectStore
 from storage.objects.validity import key_objection
 
 S3_SCHEME = "s3://"
 
 
-def open_store(location: str, s3: S3Settings | None = None) -> ObjectStore:
+def open_store(location: str, s3: S3Settings | None = None, sign: Sign | None = None) -> ObjectStore:
     """Open the store at ``s3://bucket`` or ``s3://bucket/prefix``, or in a local folder (``~`` is the user's home).
 
     A folder is made when it does not exist, a bucket is not. Without ``s3`` its settings are those of the environment.
+    With ``sign`` a bucket is used without a key of this process's own: that signs each call.
     Raises StoreUnavailable when the store cannot be used, pydantic's ValidationError for wrong settings.
     """
     if not location.startswith(S3_SCHEME):
@@ -28,7 +30,7 @@ def open_store(location: str, s3: S3Settings | None = None) -> ObjectStore:
     # boto3 takes its time to import, and most meshes keep their objects in a folder.
     from storage.objects.s3 import S3ObjectStore
 
-    return S3ObjectStore(bucket, f"{prefix}/" if prefix else "", s3 or S3Settings())
+    return S3ObjectStore(bucket, f"{prefix}/" if prefix else "", s3 or S3Settings(), sign)
 
 
 def absolute(location: str) -> str:

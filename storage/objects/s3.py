@@ -19,8 +19,10 @@ from storage.objects.s3_client import s3_client
 from storage.objects.s3_errors import translated
 from storage.objects.s3_reader import S3Reader
 from storage.objects.s3_settings import S3Settings
+from storage.objects.s3_signed_elsewhere import s3_client_signed_elsewhere
 from storage.objects.s3_writer import DIGEST_METADATA, S3ObjectWriter
 from storage.objects.saving import save_verified
+from storage.objects.signing import ObjectCall, Sign
 from storage.objects.store import DEFAULT_CHUNK_BYTES, NewObject, ObjectInfo, PresignedPut
 from storage.objects.validity import key_objection
 
@@ -39,19 +41,20 @@ class S3ObjectStore:
 
     objects_together = 1
 
-    def __init__(self, bucket: str, prefix: str, settings: S3Settings) -> None:
-        """``prefix`` is empty or ends in ``/``."""
+    def __init__(self, bucket: str, prefix: str, settings: S3Settings, sign: Sign | None = None) -> None:
+        """``prefix`` is empty or ends in ``/``. With ``sign`` no key is needed: it gives the URL of every call."""
         self._bucket = bucket
         self._prefix = prefix
         self._settings = settings
         self._threads = ThreadPoolExecutor(settings.s3_transfers, thread_name_prefix="s3")
         slots = min(settings.s3_transfers, PARTS_BYTES // settings.s3_part_bytes)
         self._slots = BoundedSemaphore(max(slots, 1))
-        self._client = s3_client(settings)
+        self._client = s3_client_signed_elsewhere(settings, prefix, sign) if sign is not None else s3_client(settings)
         self._signer = self._client
         if settings.s3_public_endpoint_url is not None:
             self._signer = s3_client(settings, settings.s3_public_endpoint_url)
-        _check_bucket(self._client, bucket, prefix, settings)
+        if sign is None:  # else the bucket is not this process's to ask for
+            _check_bucket(self._client, bucket, prefix, settings)
         self._calls = S3Calls(self._client, bucket, settings.s3_outage_seconds)
 
     def writer(self, key: str, *, size_bytes: int | None = None, sha256: str | None = None) -> S3ObjectWriter:
@@ -137,6 +140,21 @@ class S3ObjectStore:
         with translated(self._bucket, key):
             url = self._signer.generate_presigned_url("put_object", Params=request | bound, ExpiresIn=seconds)
         return PresignedPut(url, {"content-length": str(size_bytes), "x-amz-checksum-sha256": checksum})
+
+    def presign(self, call: ObjectCall, seconds: int) -> str:
+        """Sign a call; see ``ObjectStore.presign``."""
+        parameters: dict[str, Any] = {"Bucket": self._bucket, "Key": self._name(call.key)}
+        if call.upload_id:
+            parameters["UploadId"] = call.upload_id
+        if call.part_number:
+            parameters["PartNumber"] = call.part_number
+        if call.content_md5:
+            parameters["ContentMD5"] = call.content_md5
+        if call.sha256:
+            parameters["Metadata"] = {DIGEST_METADATA: call.sha256}
+        with translated(self._bucket, call.key):
+            url: str = self._client.generate_presigned_url(call.method.value, Params=parameters, ExpiresIn=seconds)
+        return url
 
     def stat(self, key: str) -> ObjectInfo:
         """Describe an object; see ``ObjectStore.stat``."""

@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import boto3
+from botocore import UNSIGNED
 from botocore.config import Config
 
 from storage.objects.errors import StoreUnavailable
 from storage.objects.s3_settings import S3Settings
 
 
-def s3_client(settings: S3Settings, endpoint_url: str | None = None) -> Any:
-    """A client of the server that the settings name, or of ``endpoint_url``. Raises StoreUnavailable."""
+def s3_client(settings: S3Settings, endpoint_url: str | None = None, *, signed: bool = True) -> Any:
+    """A client of the server that the settings name, or of ``endpoint_url``; not ``signed``, it needs no key.
+
+    Raises StoreUnavailable.
+    """
     try:
         secret = settings.s3_secret()
     except OSError as error:
@@ -26,7 +30,7 @@ def s3_client(settings: S3Settings, endpoint_url: str | None = None) -> Any:
             aws_secret_access_key=secret,
             config=Config(
                 # Without it botocore presigns in the old way, which binds no header and which R2 does not know.
-                signature_version="s3v4",
+                signature_version="s3v4" if signed else UNSIGNED,
                 s3={"addressing_style": "path" if settings.s3_path_style else "auto"},
                 connect_timeout=settings.s3_connect_timeout_seconds,
                 read_timeout=settings.s3_read_timeout_seconds,

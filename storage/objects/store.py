@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from storage.objects.errors import ObjectStoreError
+from storage.objects.signing import ObjectCall
 
 DEFAULT_CHUNK_BYTES = 1 << 20
 
@@ -140,6 +141,10 @@ class ObjectStore(Protocol):
         Servers hold senders to the headers, not every one to the bytes: whoever relies on them reads the object.
         Raises PresigningUnsupported.
         """
+        ...
+
+    def presign(self, call: ObjectCall, seconds: int) -> str:
+        """Sign a call, for ``seconds`` from now: its URL. Raises PresigningUnsupported."""
         ...
 
     def stat(self, key: str) -> ObjectInfo:

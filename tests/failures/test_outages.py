@@ -17,7 +17,7 @@ from tests.end_to_end import digits
 from tests.end_to_end.processes import until
 from tests.failures.checker import check_job
 from tests.failures.ingest import killed_twice_while_it_takes_events
-from tests.failures.mesh import COMPLETED, ENDLESS, FAILED, RUNNING, SLOWLY, Mesh
+from tests.failures.mesh import COMPLETED, ENDLESS, FAILED, RUNNING, SLOWLY, STOPPED, Mesh
 from tests.postgresql_server import PostgreSQLServer
 from tests.proxy import Proxy
 from tests.trainer.held_models import picture
@@ -131,6 +131,42 @@ def test_metrics_go_on_without_the_object_store_and_the_job_ends_when_it_is_back
     image = tmp_path / "image.png"
     image.write_bytes(picture())
     assert mesh.client.predict(image, job_id=job_id).classifications
+
+
+def test_an_agent_without_a_key_publishes_to_the_object_store_what_a_gateway_signs(
+    mesh: Mesh, dataset: dataset_pb2.Dataset, way_to_store: tuple[Proxy, s3_server.S3Server]
+) -> None:
+    job_id = mesh.in_training(dataset, epochs=EPOCHS)
+    [folder] = mesh.run_folders(job_id)
+    for process in (mesh.agent(job_id), mesh.training(job_id)):
+        environment = Path(f"/proc/{process.pid}/environ").read_bytes()
+        assert b"VISIONMESH_S3_ACCESS_KEY_ID=" not in environment
+        assert s3_server.SECRET_ACCESS_KEY.encode() not in environment
+    mesh.gateway.kill()
+    # Nobody signs; the training knows nothing of it, and its checkpoints wait in the run folder.
+    until(lambda: folder.exit_code() == 0)
+    assert not folder.is_ended()
+    mesh.gateway.start()
+    mesh.wait_until_ready()
+    done = mesh.ended(job_id)
+    assert (done.state, done.attempt) == (COMPLETED, 1)
+    check_job(mesh, job_id)
+    checkpoints = list(mesh.client.checkpoints(job_id))
+    assert [checkpoint.epoch for checkpoint in checkpoints] == list(range(1, EPOCHS + 1))
+    assert not (mesh.folder / "objects").exists()
+
+
+def test_an_agent_without_a_key_reads_the_checkpoint_that_its_run_goes_on_from(
+    mesh: Mesh, dataset: dataset_pb2.Dataset
+) -> None:
+    job_id = mesh.in_training(dataset, epochs=EPOCHS, **SLOWLY)
+    mesh.client.stop_job(job_id)
+    stopped = mesh.ended(job_id)
+    assert stopped.state == STOPPED
+    done = mesh.resumed(job_id)
+    assert (done.state, done.attempt, done.current_epoch) == (COMPLETED, 2, EPOCHS)
+    check_job(mesh, job_id)
+    assert mesh.run_folders(job_id)[-1].spec().resume_from.epoch == stopped.current_epoch >= 2
 
 
 def test_a_machine_that_is_lost_costs_a_lease_and_its_run_is_not_heard_any_more(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from visionmesh.v1 import event_pb2
 
 COMPLETED = event_pb2.ATTEMPT_OUTCOME_COMPLETED
 FAILED = event_pb2.ATTEMPT_OUTCOME_FAILED
+STORE_SECRET = "key-of-the-object-store"
 
 
 def impatient(place: RunPlace, refusal_seconds: float) -> None:
@@ -107,23 +107,30 @@ async def test_a_refusal_that_passes_is_waited_out(place: RunPlace) -> None:
     assert (await place.ended("run")).outcome == COMPLETED
 
 
-@pytest.fixture
-def mesh_secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The environment of a trainer server."""
+@pytest.mark.parametrize("warm_parent", [False, True])
+async def test_an_agent_holds_the_token_of_its_run_and_nothing_else(
+    place: RunPlace, monkeypatch: pytest.MonkeyPatch, warm_parent: bool
+) -> None:
+    place.launcher.close()
+    place.launcher = place.new_launcher(warm_parent=warm_parent)
+    # The environment of a trainer server.
     monkeypatch.setenv("VISIONMESH_MESH_TOKEN", MESH_TOKEN)
     monkeypatch.setenv("VISIONMESH_MESH_TOKEN_FILE", f"/run/secrets/{MESH_TOKEN}")
-    yield
-
-
-async def test_an_agent_holds_the_token_of_its_run_and_not_the_meshs(place: RunPlace, mesh_secrets: None) -> None:
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(f"VISIONMESH_S3_{name}", STORE_SECRET)
+        monkeypatch.setenv(f"AWS_{name}", STORE_SECRET)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", STORE_SECRET)
+    place.launcher.warm_up()
     folder = place.start("run", epochs=1000, step_seconds=0.02)
     await place.gateway.until(lambda: place.gateway.payloads("run", "metric"))
     agent, training = folder.agent_process(), folder.training_process()
     assert agent is not None and training is not None
     held = environment_of(agent.pid)
-    assert RUN_TOKEN.encode() in held and MESH_TOKEN.encode() not in held
+    # A spare agent was told its token, not born with it.
+    assert warm_parent or RUN_TOKEN.encode() in held
+    assert MESH_TOKEN.encode() not in held and STORE_SECRET.encode() not in held
     held = environment_of(training.pid)
-    assert RUN_TOKEN.encode() not in held and MESH_TOKEN.encode() not in held
+    assert not any(secret.encode() in held for secret in (RUN_TOKEN, MESH_TOKEN, STORE_SECRET))
     file = token_file(place, "run")
     assert file.read_text() == RUN_TOKEN and file.stat().st_uid == os.getuid()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600 and stat.S_IMODE(file.parent.stat().st_mode) == 0o700

@@ -15,6 +15,7 @@ from storage.objects.validation_images import ValidationImage, ValidationImages
 from tests.trainer.run_place import RunPlace
 from trainer.runs.agent_events import AgentEvents
 from trainer.runs.folder import RunFolder
+from trainer.runs.object_signing import ObjectSigner
 from trainer.runs.reporter import MAX_CONFUSION_CLASSES, SpoolReporter
 from trainer.runs.spool import SpoolReader
 from trainer.runs.store_access import StoreAccess
@@ -60,7 +61,8 @@ def tell(reporter: SpoolReporter, folder: RunFolder, epoch: int, rows: list[dict
 async def upload(folder: RunFolder, events: AgentEvents) -> None:
     over = asyncio.Event()
     over.set()
-    await CheckpointUploads(folder, SPEC, StoreAccess(str(folder.path.parent / "store"), events), events).follow(over)
+    access = StoreAccess(str(folder.path.parent / "store"), events, ObjectSigner("", "").sign)
+    await CheckpointUploads(folder, SPEC, access, events).follow(over)
 
 
 def locals_of(folder: RunFolder) -> list[run_pb2.LocalCheckpoint]:

@@ -30,6 +30,7 @@ from trainer.runs.folder import STACKS_SIGNAL, RunFolder
 from trainer.runs.full_disk import is_disk_full
 from trainer.runs.lock import AgentLock
 from trainer.runs.log_tail import LogTail
+from trainer.runs.object_signing import ObjectSigner
 from trainer.runs.pending import PendingEvents
 from trainer.runs.preparation import PreparationFailed, StopDuringPreparation, prepare
 from trainer.runs.processes import ProcessIdentity
@@ -64,7 +65,8 @@ class RunAgent:
         self._settings = folder.settings()
         self._events = AgentEvents(folder)
         self._logs = LogTail(folder)
-        self._store = StoreAccess(self._settings.object_store, self._events)
+        self._signer = ObjectSigner(self._settings.mesh_target, token)
+        self._store = StoreAccess(self._settings.object_store, self._events, self._signer.sign)
         self._uploads = CheckpointUploads(folder, self._spec, self._store, self._events)
         self._warm_parent = warm_parent
         self._child: Training | None = None
@@ -85,13 +87,14 @@ class RunAgent:
         """Work until nothing is left to do for the run, and mark its folder so."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._folder.request_stop)
         publishing = asyncio.create_task(self._publisher.run())
+        signing = asyncio.create_task(self._signer.run())
         working = asyncio.create_task(self._work())
         abandoning = asyncio.create_task(self._publisher.abandoned.wait())
         locked_out = asyncio.create_task(self._publisher.locked_out.wait())
-        tasks: set[asyncio.Task[Any]] = {publishing, working, abandoning, locked_out}
+        tasks: set[asyncio.Task[Any]] = {publishing, signing, working, abandoning, locked_out}
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in (publishing, working):
+            for task in (publishing, signing, working):
                 if task.done():
                     task.result()
         finally:

@@ -18,12 +18,13 @@ from rpc.errors import DomainError
 from rpc.kill_points import VARIABLE as KILL_VARIABLE
 from rpc.kill_points import KillPoint, passing
 from storage.objects.open import absolute
+from trainer.runs.agent_environment import agent_environment
 from trainer.runs.agent_settings import RUN_TOKEN_VARIABLE, AgentSettings
 from trainer.runs.devices import visible_gpus
 from trainer.runs.folder import RunFolder
 from trainer.runs.full_disk import DISK_FULL, is_disk_full
 from trainer.runs.lock import AgentLock
-from trainer.runs.run_tokens import RunTokens, without_mesh_secrets
+from trainer.runs.run_tokens import RunTokens
 from trainer.runs.training_environment import CHECKOUT
 from trainer.runs.warm.fast_start import FastStart
 from trainer.settings import TrainerSettings
@@ -197,7 +198,7 @@ class LocalLauncher:
                 if self._fast_start is not None and not recover:
                     child = self._fast_start.assign(command, handed, environment, log.fileno())
                 if child is None:
-                    inherited = without_mesh_secrets()
+                    inherited = agent_environment()
                     if recover:
                         # The point at which the agent before this one was killed has done its part.
                         inherited.pop(KILL_VARIABLE, None)

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from storage.objects.errors import InvalidKey, ObjectMismatch, ObjectNotFound
+from storage.objects.errors import AccessRefused, InvalidKey, ObjectMismatch, ObjectNotFound
 from storage.objects.paths import InvalidPath
 from storage.objects.store import ObjectStore
 from trainer.adapter import BadTrainingData, TrainingDataset
@@ -68,7 +68,7 @@ async def prepare(
         events.preparation("Starting the training process")
     except BadTrainingData as error:
         raise PreparationFailed("BAD_TRAINING_DATA", str(error)) from error
-    except (ObjectNotFound, ObjectMismatch, InvalidKey, InvalidPath, ValueError) as error:
+    except (AccessRefused, ObjectNotFound, ObjectMismatch, InvalidKey, InvalidPath, ValueError) as error:
         raise PreparationFailed("STORAGE_CORRUPT", f"What the run needs cannot be read: {error}") from error
     except OSError as error:
         if is_disk_full(error):
@@ -141,7 +141,7 @@ def _open(
     files = [CheckpointFile(file.name, file.size_bytes, file.sha256) for file in listed]
     try:
         return in_use.enter_context(cache.open(reference.storage_path, files, reference.digest))
-    except (ObjectNotFound, ObjectMismatch) as error:
+    except (AccessRefused, ObjectNotFound, ObjectMismatch) as error:
         digests = ", ".join(f"{file.name} with SHA-256 {file.sha256}" for file in files)
         raise PreparationFailed(
             "STORAGE_CORRUPT",

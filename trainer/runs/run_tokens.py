@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from pathlib import Path
 
 from trainer.runs.files import write_whole
-
-# What opens the trainer servers and is no agent's affair.
-_MESH_SECRETS = ("VISIONMESH_MESH_TOKEN", "VISIONMESH_MESH_TOKEN_FILE")
-
-
-def without_mesh_secrets() -> dict[str, str]:
-    """This process's environment as agents get it: each has the token of its run in place of the mesh's."""
-    return {name: value for name, value in os.environ.items() if name not in _MESH_SECRETS}
 
 
 class RunTokens:

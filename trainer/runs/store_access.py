@@ -13,6 +13,7 @@ import structlog
 
 from storage.objects.errors import StoreUnavailable
 from storage.objects.open import open_store
+from storage.objects.signing import Sign
 from storage.objects.store import ObjectStore
 from trainer.runs.agent_events import AgentEvents
 from trainer.runs.daemon import in_daemon_thread
@@ -29,8 +30,9 @@ logger = structlog.get_logger()
 class StoreAccess:
     """Opens the store at first use and keeps it: a folder that went away is not made anew and empty."""
 
-    def __init__(self, location: str, events: AgentEvents) -> None:
+    def __init__(self, location: str, events: AgentEvents, sign: Sign) -> None:
         self._location = location
+        self._sign = sign
         self._events = events
         self._lock = threading.Lock()
         self._store: ObjectStore | None = None
@@ -69,5 +71,5 @@ class StoreAccess:
     def _opened(self) -> ObjectStore:
         with self._lock:
             if self._store is None:
-                self._store = open_store(self._location)
+                self._store = open_store(self._location, sign=self._sign)
             return self._store

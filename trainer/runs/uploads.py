@@ -15,7 +15,7 @@ import structlog
 from rpc.kill_points import KillPoint, passing
 from storage.objects import keys
 from storage.objects.digest import files_digest
-from storage.objects.errors import InvalidKey, ObjectMismatch, ObjectNotFound
+from storage.objects.errors import AccessRefused, InvalidKey, ObjectMismatch, ObjectNotFound
 from storage.objects.store import ObjectStore
 from trainer.runs.agent_events import AgentEvents
 from trainer.runs.daemon import in_daemon_thread
@@ -99,7 +99,7 @@ class CheckpointUploads:
         passing(KillPoint.CHECKPOINT_WRITTEN)
         try:
             files, images = await self._store.call(f"the checkpoint of epoch {local.epoch}", upload)
-        except (OSError, ObjectMismatch, ObjectNotFound, InvalidKey) as error:
+        except (OSError, AccessRefused, ObjectMismatch, ObjectNotFound, InvalidKey) as error:
             raise CheckpointLost(f"The checkpoint of epoch {local.epoch} could not be published: {error}") from error
         passing(KillPoint.CHECKPOINT_UPLOADED)
         value = local.metrics.get(self._spec.primary_metric)

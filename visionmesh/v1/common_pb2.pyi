@@ -71,6 +71,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_EVENTS_OUT_OF_ORDER: _ClassVar[ErrorReason]
     ERROR_REASON_UPLOAD_ELSEWHERE: _ClassVar[ErrorReason]
     ERROR_REASON_DISK_FULL: _ClassVar[ErrorReason]
+    ERROR_REASON_OBJECT_NOT_ALLOWED: _ClassVar[ErrorReason]
 TASK_TYPE_UNSPECIFIED: TaskType
 TASK_TYPE_IMAGE_CLASSIFICATION: TaskType
 TASK_TYPE_OBJECT_DETECTION: TaskType
@@ -130,6 +131,7 @@ ERROR_REASON_EVENT_REFUSED: ErrorReason
 ERROR_REASON_EVENTS_OUT_OF_ORDER: ErrorReason
 ERROR_REASON_UPLOAD_ELSEWHERE: ErrorReason
 ERROR_REASON_DISK_FULL: ErrorReason
+ERROR_REASON_OBJECT_NOT_ALLOWED: ErrorReason
 
 class Failure(_message.Message):
     __slots__ = ("reason", "message", "metadata")

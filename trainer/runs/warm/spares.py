@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from trainer.runs.run_tokens import without_mesh_secrets
+from trainer.runs.agent_environment import agent_environment
 from trainer.runs.warm.held_process import HeldProcess
 from trainer.runs.warm.spare_agent import Assignment
 
@@ -35,7 +35,7 @@ class SpareAgents:
         self.close()
         try:
             self._spare = HeldProcess.start(
-                "trainer.runs.warm.spare_agent", log_file=self._log_file, environment=without_mesh_secrets()
+                "trainer.runs.warm.spare_agent", log_file=self._log_file, environment=agent_environment()
             )
         except OSError:
             # Runs go on without one.
