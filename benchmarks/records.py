@@ -106,4 +106,11 @@ def _add(session: Session, epochs: int) -> run_pb2.RunSpec:
         )
     )
     jobs.add_run(Run(id=run_id, job_id=job.id, attempt=1))
-    return run_pb2.RunSpec(run_id=run_id, job_id=job.id, attempt=1, project_id=job.project_id, epochs=epochs)
+    return run_pb2.RunSpec(
+        run_id=run_id,
+        job_id=job.id,
+        attempt=1,
+        project_id=job.project_id,
+        dataset_id=job.dataset_id,
+        epochs=epochs,
+    )
