@@ -16,7 +16,7 @@ from storage.database.projections import CheckpointRepository
 from storage.database.tables import Run, TrainingJob
 from storage.objects import keys
 from storage.objects.errors import InvalidKey, PresigningUnsupported
-from storage.objects.signing import READING, SENDING, Method, ObjectCall
+from storage.objects.signing import READING, ObjectCall
 from storage.objects.store import ObjectStore
 
 # Enough to begin a call, also on a busy machine; what has begun may take longer.
@@ -27,9 +27,10 @@ logger = structlog.get_logger()
 
 @dataclass(frozen=True)
 class RunScope:
-    """What of the store is a run's: ``readable`` and ``writable`` are prefixes or keys, below the latter nothing of a
-    checkpoint in ``recorded``."""
+    """What of the store is a run's: ``documents`` by key, ``readable`` and ``writable`` by prefix, but below the latter
+    nothing of a checkpoint in ``recorded``."""
 
+    documents: Collection[str]
     readable: tuple[str, ...]
     writable: tuple[str, ...]
     recorded: Collection[str]
@@ -37,18 +38,13 @@ class RunScope:
     def objection(self, call: ObjectCall) -> str:
         """Why a call is none of the run's business, as a whole sentence; empty: it is."""
         if call.method in READING:
-            return "" if call.key.startswith(self.readable) else "The run does not read this object."
+            readable = call.key in self.documents or call.key.startswith(self.readable)
+            return "" if readable else "The run does not read this object."
         place = keys.checkpoint_object(call.key) if call.key.startswith(self.writable) else None
         if place is None:
             return "The run does not write this object; it writes checkpoints of its job."
         if place.checkpoint_id in self.recorded:
             return "The checkpoint is recorded, and stays as it is."
-        if call.method in SENDING and not call.content_md5:
-            return "The MD5 of the bytes must be told: they are signed for."
-        if call.method not in (Method.PUT, Method.CREATE_UPLOAD) and not call.upload_id:
-            return "The id of the multipart upload must be told."
-        if call.method is Method.PUT_PART and call.part_number < 1:
-            return "The number of the part must be told."
         return ""
 
 
@@ -68,7 +64,7 @@ class RunObjects:
         return await asyncio.to_thread(lambda: [self._sign(scope, call) for call in calls])
 
     def _sign(self, scope: RunScope, call: ObjectCall) -> str | DomainError:
-        if why := scope.objection(call):
+        if why := scope.objection(call) or call.objection():
             return _refusal(call, why)
         try:
             return self._store.presign(call, URL_SECONDS)
@@ -95,16 +91,12 @@ def _scope(session: Session, run_id: str, calls: Sequence[ObjectCall]) -> RunSco
             "RUN_NOT_ALLOWED", "The run is over, and its token opens no objects any more.", metadata={"run_id": run_id}
         )
     own = keys.job_prefixes(job.project_id, job.id)
-    dataset = (
-        keys.dataset_prefix(job.dataset_id),
-        keys.manifest(job.dataset_id),
-        keys.dataset_annotations(job.dataset_id),
-    )
-    origin = _origin_prefixes(session, run)
+    readable = (keys.dataset_prefix(job.dataset_id), *_origin_prefixes(session, run), *own)
     places = [keys.checkpoint_object(call.key) for call in calls if call.method not in READING]
     written = {place.checkpoint_id for place in places if place is not None}
     recorded = CheckpointRepository(session).recorded(written) if written else ()
-    return RunScope((*dataset, *origin, *own), own, recorded)
+    documents = (keys.manifest(job.dataset_id), keys.dataset_annotations(job.dataset_id))
+    return RunScope(documents, readable, own, recorded)
 
 
 def _origin_prefixes(session: Session, run: Run) -> tuple[str, ...]:

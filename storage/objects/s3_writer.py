@@ -14,13 +14,13 @@ import structlog
 
 from storage.objects.errors import ObjectMismatch, ObjectNotFound, StoreUnavailable
 from storage.objects.s3_calls import S3Calls
+from storage.objects.signing import MAX_PARTS
 from storage.objects.store import ObjectInfo
 
 logger = structlog.get_logger(__name__)
 
 # The user metadata in which an object's digest lies, where it was known before the upload began.
 DIGEST_METADATA = "sha256"
-MAX_PARTS = 10_000
 
 
 class S3ObjectWriter:

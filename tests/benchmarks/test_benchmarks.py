@@ -29,7 +29,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("fan_out", {"bare server, 50 watchers", "gateway, 50 watchers", "gateway, 200 watchers"}),
         ("analysis", {"bare loop", "gateway"}),
         ("upload", {"copying, synced", "copying", "boto3 to S3", "gateway to a folder", "gateway to S3"}),
-        ("fetch", {"boto3, one by one", "trainer"}),
+        ("fetch", {"boto3, one by one", "agent"}),
     ],
 )
 def test_a_benchmark_compares_its_sides(name: str, sides: set[str], tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from tests.proxy import Proxy
 from tests.s3_server import ACCESS_KEY_ID, SECRET_ACCESS_KEY, S3Server
 
 PART = 5 << 20
+MD5 = base64.b64encode(hashlib.md5(b"mine").digest()).decode()
 KEY = "checkpoints/größe/a b+c.bin"
 
 
@@ -59,6 +60,7 @@ class Signing:
         self.signed: list[ObjectCall] = []
 
     def __call__(self, call: ObjectCall) -> str:
+        assert not call.objection()
         self.signed.append(call)
         return self._store.presign(call, 60)
 
@@ -113,6 +115,28 @@ def test_what_is_not_there_is_not_found(server: S3Server, bucket: str, store: S3
         mine.get("../outside")
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (ObjectCall(Method.GET, KEY, upload_id="u"), "nothing to do with upload_id"),
+        (ObjectCall(Method.HEAD, KEY, sha256="ab" * 32), "nothing to do with sha256"),
+        (ObjectCall(Method.PUT, KEY), "must tell content_md5"),
+        (ObjectCall(Method.PUT, KEY, content_md5=MD5, part_number=1), "nothing to do with part_number"),
+        (ObjectCall(Method.PUT, KEY, content_md5=f"{MD5}\r\nx: y"), "no MD5"),
+        (ObjectCall(Method.PUT, KEY, content_md5="ü"), "no MD5"),
+        (ObjectCall(Method.PUT, KEY, content_md5="YQ=="), "no MD5"),
+        (ObjectCall(Method.CREATE_UPLOAD, KEY, sha256="x\r\nx: y"), "no SHA-256"),
+        (ObjectCall(Method.PUT_PART, KEY), "must tell content_md5, part_number, upload_id"),
+        (ObjectCall(Method.PUT_PART, KEY, "u", -1, MD5), "part_number must be 1 to 10000"),
+        (ObjectCall(Method.PUT_PART, KEY, "u", 10_001, MD5), "part_number must be 1 to 10000"),
+        (ObjectCall(Method.COMPLETE_UPLOAD, KEY, "u" * 2000), "upload_id is none"),
+        (ObjectCall(Method.ABORT_UPLOAD, KEY, "u\n"), "upload_id is none"),
+    ],
+)
+def test_a_call_that_could_not_be_made_is_none_to_sign(call: ObjectCall, said: str) -> None:
+    assert said in call.objection() and call.objection().endswith(".")
+
+
 def test_a_call_that_nobody_signs_is_not_made(server: S3Server, bucket: str, store: S3ObjectStore) -> None:
     store.put(KEY, b"kept")
 
@@ -132,8 +156,7 @@ def test_a_call_that_nobody_signs_is_not_made(server: S3Server, bucket: str, sto
 def test_a_signature_is_good_for_one_call_with_one_body(store: S3ObjectStore) -> None:
     store.put(KEY, b"kept")
     store.put("datasets/other", b"somebody's")
-    md5 = base64.b64encode(hashlib.md5(b"mine").digest()).decode()
-    put = store.presign(ObjectCall(Method.PUT, KEY, content_md5=md5), 60)
+    put = store.presign(ObjectCall(Method.PUT, KEY, content_md5=MD5), 60)
     get = store.presign(ObjectCall(Method.GET, KEY), 60)
     assert ACCESS_KEY_ID in get and SECRET_ACCESS_KEY not in get
     elsewhere = get.replace("a%20b%2Bc.bin", "d.bin")
@@ -148,7 +171,7 @@ def test_a_signature_is_good_for_one_call_with_one_body(store: S3ObjectStore) ->
     for method, url, body, headers in refused:
         assert _status(method, url, body, headers) == http.HTTPStatus.FORBIDDEN, (method, url)
     assert store.get(KEY) == b"kept"
-    assert _status("PUT", put, b"mine", {"Content-MD5": md5}) == http.HTTPStatus.OK
+    assert _status("PUT", put, b"mine", {"Content-MD5": MD5}) == http.HTTPStatus.OK
     assert store.get(KEY) == b"mine"
 
 

@@ -207,8 +207,7 @@ async def test_the_mesh_is_closed_to_strangers(mesh: Mesh, ada: JobClient, alice
     script, _ = await mesh.running(ada)
     for token in ("wrong", alice.token, MESH_TOKEN):
         stranger = mesh.connect(script.run, token=token)
-        await stranger.say_hello()
-        error = await stranger.refusal()
+        error = await stranger.refusal()  # before it has said anything
         assert (error.code(), from_rpc(error).reason) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
     assert short((await ada.get(script.run.job_id)).state) == "RUNNING"
 

@@ -183,6 +183,7 @@ async def test_what_is_not_the_runs_own_is_refused_by_itself_and_logged(runs: Re
         f"{keys.dataset_prefix(dataset)}../{others}/train/cat/1.png",
         f"{own}../../{other.spec.job_id}/a/weights.safetensors",
         keys.manifest(dataset).removesuffix("json"),
+        keys.manifest(dataset) + ".more",
     ]
     read_only = [
         keys.manifest(dataset),
@@ -199,6 +200,10 @@ async def test_what_is_not_the_runs_own_is_refused_by_itself_and_logged(runs: Re
         call(pb.OBJECT_METHOD_PUT_PART, f"{own}weights.safetensors", content_md5=""),
         call(pb.OBJECT_METHOD_PUT_PART, f"{own}weights.safetensors", part_number=0),
         *(call(method, f"{own}weights.safetensors", upload_id="") for method in WRITING[2:]),
+        call(pb.OBJECT_METHOD_GET, f"{own}weights.safetensors", upload_id="an-id"),
+        call(pb.OBJECT_METHOD_PUT_PART, f"{own}weights.safetensors", part_number=-1),
+        call(pb.OBJECT_METHOD_PUT, f"{own}weights.safetensors", sha256="x\r\nx-amz-acl: public-read"),
+        call(pb.OBJECT_METHOD_PUT, own + "x" * 5000),
     ]
     store.put(keys.manifest(dataset), b"{}")
     *outcomes, good = await sign(runs, run, *wrong, call(pb.OBJECT_METHOD_GET, keys.manifest(dataset)))

@@ -51,8 +51,7 @@ async def test_what_is_not_the_token_of_a_run_opens_nothing(runs: RealRuns, gate
     run = await runs.begin()
     for token in ("wrong", "a-token-of-the-tests", gateway.token, run.spec.run_id, run.token + "x", run.token.upper()):
         stranger = runs.connect(run, token=token)
-        await stranger.say_hello()
-        refused = await refusal(stranger)
+        refused = await refusal(stranger)  # before it has said anything
         assert (refused.code, refused.reason) == (UNAUTHENTICATED, "TOKEN_INVALID"), token
     for metadata, reason in (
         ((), "TOKEN_MISSING"),
@@ -262,7 +261,6 @@ async def test_a_token_goes_with_its_job(runs: RealRuns) -> None:
     await (await runs.agent(run)).send(run.script.end())
     await runs.in_database(lambda session: JobRepository(session).delete(run.spec.job_id))
     stranger = runs.connect(run)
-    await stranger.say_hello()
     assert (await refusal(stranger)).reason == "TOKEN_INVALID"
 
 
