@@ -16,10 +16,11 @@ _CONTEXT = "visionmesh_call"
 
 
 def s3_client_signed_elsewhere(settings: S3Settings, prefix: str, sign: Sign) -> Any:
-    """A client of the server that the settings name. ``prefix`` is what the store puts before its keys.
+    """A client of the server that the settings name, for the calls of ``Method``; what else it can do goes out
+    unsigned. ``prefix`` is what the store puts before its keys.
 
-    Whoever signs may call the server by another name than this process does: the request then goes to this one's
-    endpoint, with the other's name as its host. botocore repeats a request with the URL that it has.
+    Whoever signs may call the server by another name than the settings do: the request then goes where these say, with
+    the other's name as its host. botocore repeats a request with the URL that it has.
     """
     client = s3_client(settings, signed=False)
     methods = {client.meta.method_to_api_mapping[method]: method for method in Method}
@@ -28,13 +29,16 @@ def s3_client_signed_elsewhere(settings: S3Settings, prefix: str, sign: Sign) ->
         context[_CONTEXT] = _call(methods[model.name], params, prefix)
 
     def address(params: dict[str, Any], context: Mapping[str, Any], **_: Any) -> None:
-        signed = urlsplit(sign(context[_CONTEXT]))
-        params["headers"]["Host"] = signed.netloc
-        reached = urlsplit(settings.s3_endpoint_url) if settings.s3_endpoint_url is not None else signed
-        params["url"] = urlunsplit((reached.scheme, reached.netloc, signed.path, signed.query, ""))
+        url = sign(context[_CONTEXT])
+        signed, own = urlsplit(url), urlsplit(params["url"])
+        if settings.s3_endpoint_url is not None and own.netloc != signed.netloc:
+            params["headers"]["Host"] = signed.netloc
+            url = urlunsplit((own.scheme, own.netloc, signed.path, signed.query, ""))
+        params["url"] = url
 
-    client.meta.events.register("provide-client-params.s3", note)
-    client.meta.events.register_last("before-call.s3", address)
+    for name in methods:
+        client.meta.events.register(f"provide-client-params.s3.{name}", note)
+        client.meta.events.register_last(f"before-call.s3.{name}", address)
     return client
 
 

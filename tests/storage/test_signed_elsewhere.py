@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -25,6 +26,8 @@ from storage.objects.errors import (
 from storage.objects.local import LocalObjectStore
 from storage.objects.open import open_store
 from storage.objects.s3 import S3ObjectStore
+from storage.objects.s3_client import s3_client
+from storage.objects.s3_signed_elsewhere import s3_client_signed_elsewhere
 from storage.objects.signing import Method, ObjectCall, Sign
 from tests import s3_server
 from tests.proxy import Proxy
@@ -92,6 +95,79 @@ def test_objects_go_and_come_as_with_a_key(
     assert {call.key for call in signing.signed} == {KEY}
     sent = {Method.CREATE_UPLOAD, Method.PUT_PART, Method.COMPLETE_UPLOAD} if size > PART else {Method.PUT}
     assert {call.method for call in signing.signed} == {*sent, Method.HEAD, Method.GET}
+
+
+def test_no_header_that_servers_want_signed_goes_without(
+    server: S3Server, bucket: str, store: S3ObjectStore, tmp_path: Path
+) -> None:
+    """Amazon refuses ``x-amz-`` headers that the signature does not name; the small server does not look."""
+    mine = keyless(server, bucket, Signing(store))
+    sent: list[tuple[str, str, set[str]]] = []
+
+    def look(request: Any, event_name: str, **_: Any) -> None:
+        named = parse_qs(urlsplit(request.url).query)["X-Amz-SignedHeaders"][0].split(";")
+        wanted = {name.lower() for name in request.headers if name.lower().startswith(("x-amz-", "content-md5"))}
+        sent.append((event_name, str(request.headers.get("Authorization")), wanted - set(named)))
+
+    mine._client.meta.events.register("before-send.s3", look)
+    for size in (1000, 2 * PART):
+        path = tmp_path / str(size)
+        path.write_bytes(content(size))
+        taken = mine.take_file(KEY, path)
+        mine.get_file(KEY, tmp_path / "back", sha256=taken.sha256)
+    with mine.writer(KEY) as writer:
+        writer.write(content(2 * PART))
+    names = {client_name.rpartition(".")[2] for client_name, _, _ in sent}
+    assert names == {mine._client.meta.method_to_api_mapping[method] for method in Method}
+    assert {(authorization, frozenset(unsigned)) for _, authorization, unsigned in sent} == {("None", frozenset())}
+
+
+@pytest.mark.parametrize(
+    ("signer", "agent", "url", "host"),
+    [
+        # Amazon, where both speak to the region of the gateway's settings.
+        ({"endpoint_url": None}, {"endpoint_url": None, "region": "auto"}, "https://photos.s3.amazonaws.com/", None),
+        # R2, and others.
+        (
+            {"endpoint_url": "https://a.r2.example.com"},
+            {"endpoint_url": "https://a.r2.example.com"},
+            "https://a.r2.example.com/photos/",
+            None,
+        ),
+        # Two names of one server.
+        (
+            {"endpoint_url": "https://a.example.com"},
+            {"endpoint_url": "http://inside:9000"},
+            "http://inside:9000/photos/",
+            "a.example.com",
+        ),
+    ],
+)
+def test_a_request_goes_where_the_settings_say_and_names_the_host_that_is_signed(
+    server: S3Server, signer: dict[str, Any], agent: dict[str, Any], url: str, host: str | None
+) -> None:
+    signing = s3_client(server.settings(**{"path_style": False, **signer}))
+    settings = server.settings(**{"path_style": False, **agent})
+
+    def sign(call: ObjectCall) -> str:
+        return str(signing.generate_presigned_url(call.method, Params={"Bucket": "photos", "Key": f"p/{call.key}"}))
+
+    class Caught(Exception):
+        pass
+
+    requests: list[Any] = []
+
+    def catch(request: Any, **_: Any) -> None:
+        requests.append(request)
+        raise Caught
+
+    client = s3_client_signed_elsewhere(settings, "p/", sign)
+    client.meta.events.register("before-send.s3", catch)
+    with pytest.raises(Caught):
+        client.get_object(Bucket="photos", Key="p/key")
+    [request] = requests
+    assert request.url.startswith(f"{url}p/key?")
+    assert request.headers.get("Host") == (host.encode() if host is not None else None)
 
 
 def test_an_upload_that_breaks_off_leaves_no_parts(server: S3Server, bucket: str, store: S3ObjectStore) -> None:
