@@ -114,9 +114,11 @@ def test_restarts_that_are_not_given_are_left_to_the_server(visionmesh: Command,
 
 
 def test_job_is_listed_shown_and_measured(visionmesh: Command) -> None:
-    visionmesh(*CREATE, "--watch", "--set", "optimizer.type=sgd")
+    settings = ("optimizer.type=sgd", "scheduler.milestones=[30, 60]", "ema.enabled=true")
+    visionmesh(*CREATE, "--watch", *(word for setting in settings for word in ("--set", setting)))
     assert "timm/resnet18" in visionmesh("jobs", "list").out
-    assert "optimizer.type=sgd" in visionmesh("jobs", "show", "j1").out
+    shown = visionmesh("jobs", "show", "j1").out
+    assert all(setting in shown for setting in settings)
     assert [item["epoch"] for item in visionmesh("jobs", "metrics", "j1", "--json").document["metrics"]] == [1, 2, 3]
     assert "val_loss" in visionmesh("jobs", "metrics", "j1").out
     assert "INFO    training: cpu" in visionmesh("jobs", "logs", "j1").out

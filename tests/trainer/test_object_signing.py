@@ -129,7 +129,7 @@ async def test_a_refused_call_is_refused_alone(gateway: FakeSigner, running: lis
 
 async def test_another_gateway_signs_where_one_is_away(gateway: FakeSigner, running: list[asyncio.Task[None]]) -> None:
     signer = await signer_of(f"127.0.0.1:{free_port()},{gateway.target}", running)
-    with pytest.raises(StoreUnavailable, match="signs no calls"):
+    with pytest.raises(StoreUnavailable, match="no gateway signs calls of it now"):
         await asyncio.to_thread(signer.sign, get("key"))
     assert (await asyncio.to_thread(signer.sign, get("key"))).startswith("GET|key|")
     await gateway.stop()

@@ -84,7 +84,8 @@ class ObjectSigner:
                         await _answer(stub, asked)
                     except grpc.aio.AioRpcError as error:
                         logger.warning("no gateway signs", target=self._targets[0], error=error.details())
-                        why = StoreUnavailable(f"the gateway signs no calls of it: {error.details()}")
+                        # Where the gateway is, and what it said, is for the agent's log alone.
+                        why = StoreUnavailable("no gateway signs calls of it now")
                         for _, future in asked:
                             future.set_exception(why)
                         return

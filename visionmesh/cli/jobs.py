@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from google.protobuf.json_format import MessageToDict
 
 from visionmesh.cli import job_logs, job_plot
 from visionmesh.cli.command import command
@@ -195,7 +196,9 @@ def show(session: Session, job_id: JobArgument) -> None:
             "learning rate": f"{job.learning_rate:g}",
             "image size": job.image_size,
             "seed": job.seed,
-            "settings": ", ".join(f"{name}={_plain(value)}" for name, value in sorted(job.advanced_config.items())),
+            "settings": ", ".join(
+                f"{name}={_plain(value)}" for name, value in sorted(MessageToDict(job.advanced_config).items())
+            ),
             "attempt": job.attempt or "-",
             "restarts": restarts_text(job),
             "counts as hung": f"after {job.no_progress_seconds} s" if job.no_progress_seconds else "never",
@@ -259,6 +262,9 @@ def checkpoints(session: Session, job_id: JobArgument) -> None:
 
 
 def _plain(value: object) -> str:
+    """A setting as ``--set`` takes it."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_plain, value))}]"
     return f"{value:g}" if isinstance(value, float) else str(value)
