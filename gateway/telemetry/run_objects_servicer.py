@@ -12,15 +12,7 @@ from visionmesh.errors import Violation
 from visionmesh.mesh.v1 import run_objects_pb2, run_objects_service_pb2_grpc
 
 MAX_CALLS = 1000
-METHODS = {
-    run_objects_pb2.OBJECT_METHOD_GET: Method.GET,
-    run_objects_pb2.OBJECT_METHOD_HEAD: Method.HEAD,
-    run_objects_pb2.OBJECT_METHOD_PUT: Method.PUT,
-    run_objects_pb2.OBJECT_METHOD_CREATE_UPLOAD: Method.CREATE_UPLOAD,
-    run_objects_pb2.OBJECT_METHOD_PUT_PART: Method.PUT_PART,
-    run_objects_pb2.OBJECT_METHOD_COMPLETE_UPLOAD: Method.COMPLETE_UPLOAD,
-    run_objects_pb2.OBJECT_METHOD_ABORT_UPLOAD: Method.ABORT_UPLOAD,
-}
+METHODS = {run_objects_pb2.ObjectMethod.Value(f"OBJECT_METHOD_{method.name}"): method for method in Method}
 
 
 class RunObjectsServicer(run_objects_service_pb2_grpc.RunObjectsServiceServicer):

@@ -13,7 +13,7 @@ import structlog
 
 from rpc.channel import open_mesh_channel
 from storage.objects.errors import AccessRefused, StoreUnavailable
-from storage.objects.signing import Method, ObjectCall
+from storage.objects.signing import ObjectCall
 from visionmesh.mesh.v1 import run_objects_pb2
 from visionmesh.mesh.v1.run_objects_service_pb2_grpc import RunObjectsServiceStub
 
@@ -22,15 +22,6 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 30.0
 MAX_CALLS = 1000
-METHODS: dict[Method, run_objects_pb2.ObjectMethod] = {
-    Method.GET: run_objects_pb2.OBJECT_METHOD_GET,
-    Method.HEAD: run_objects_pb2.OBJECT_METHOD_HEAD,
-    Method.PUT: run_objects_pb2.OBJECT_METHOD_PUT,
-    Method.CREATE_UPLOAD: run_objects_pb2.OBJECT_METHOD_CREATE_UPLOAD,
-    Method.PUT_PART: run_objects_pb2.OBJECT_METHOD_PUT_PART,
-    Method.COMPLETE_UPLOAD: run_objects_pb2.OBJECT_METHOD_COMPLETE_UPLOAD,
-    Method.ABORT_UPLOAD: run_objects_pb2.OBJECT_METHOD_ABORT_UPLOAD,
-}
 
 logger = structlog.get_logger()
 
@@ -71,24 +62,27 @@ class ObjectSigner:
 
     async def _session(self) -> None:
         """Ask one gateway, for as long as it answers."""
-        await self._asked.wait()
+        await self._someone_asks()
         # A channel of its own: one that failed waits longer and longer before it tries again.
         async with open_mesh_channel(self._targets[0], self._token) as channel:
             stub = RunObjectsServiceStub(channel)
             while True:
-                await self._asked.wait()
-                self._asked.clear()
-                while self._waiting:
-                    asked = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_CALLS))]
-                    try:
-                        await _answer(stub, asked)
-                    except grpc.aio.AioRpcError as error:
-                        logger.warning("no gateway signs", target=self._targets[0], error=error.details())
-                        # Where the gateway is, and what it said, is for the agent's log alone.
-                        why = StoreUnavailable("no gateway signs calls of it now")
-                        for _, future in asked:
-                            future.set_exception(why)
-                        return
+                await self._someone_asks()
+                asked = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_CALLS))]
+                try:
+                    await _answer(stub, asked)
+                except grpc.aio.AioRpcError as error:
+                    logger.warning("no gateway signs", target=self._targets[0], error=error.details())
+                    # Where the gateway is, and what it said, is for the agent's log alone.
+                    why = StoreUnavailable("no gateway signs calls of it now")
+                    for _, future in asked:
+                        future.set_exception(why)
+                    return
+
+    async def _someone_asks(self) -> None:
+        while not self._waiting:
+            self._asked.clear()
+            await self._asked.wait()
 
 
 async def _answer(stub: RunObjectsServiceAsyncStub, asked: Sequence[_Waiting]) -> None:
@@ -103,7 +97,7 @@ async def _answer(stub: RunObjectsServiceAsyncStub, asked: Sequence[_Waiting]) -
 
 def _message(call: ObjectCall) -> run_objects_pb2.ObjectCall:
     return run_objects_pb2.ObjectCall(
-        method=METHODS[call.method],
+        method=f"OBJECT_METHOD_{call.method.name}",
         key=call.key,
         upload_id=call.upload_id,
         part_number=call.part_number,
