@@ -8,7 +8,7 @@ import structlog
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError, SSLError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
-from storage.objects.s3_errors import translated
+from storage.objects.s3_errors import translated, without_signatures
 
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 5.0
@@ -59,5 +59,9 @@ def is_outage(error: BaseException) -> bool:
 def _tell(state: RetryCallState, operation: str, key: str) -> None:
     error = state.outcome.exception() if state.outcome is not None else None
     logger.warning(
-        "object store away", operation=operation, key=key, waited=state.seconds_since_start, error=str(error)
+        "object store away",
+        operation=operation,
+        key=key,
+        waited=state.seconds_since_start,
+        error=without_signatures(str(error)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,7 @@ from storage.objects.errors import InvalidKey, ObjectNotFound, StoreUnavailable
 
 # HEAD answers have no body, so their code is the HTTP status.
 _NOT_FOUND = ("NoSuchKey", "404", "NotFound")
+_SIGNATURE = re.compile(r"\?[^\s\"']*X-Amz-[^\s\"']*")
 _ADVICE = {
     "NoSuchBucket": "it does not exist; make it, correct VISIONMESH_OBJECT_STORE, or set VISIONMESH_S3_CREATE_BUCKET",
     "AccessDenied": "the access key may not do that; check its rights on the bucket",
@@ -20,6 +22,11 @@ _ADVICE = {
     "AuthorizationHeaderMalformed": "the region is wrong; check VISIONMESH_S3_REGION",
     "PermanentRedirect": "the bucket lies in another region; check VISIONMESH_S3_REGION",
 }
+
+
+def without_signatures(text: str) -> str:
+    """botocore's words, without the queries of presigned URLs, which are secrets as long as they last."""
+    return _SIGNATURE.sub("", text)
 
 
 @contextmanager
@@ -37,5 +44,4 @@ def translated(bucket: str, key: str) -> Iterator[None]:
             raise InvalidKey(key, "is too long") from error
         raise StoreUnavailable(f"bucket {bucket!r}: {_ADVICE.get(code, f'the server answered {code}')}") from error
     except (BotoCoreError, HTTPClientError) as error:
-        # botocore's words name the endpoint and what went wrong, and no secret.
-        raise StoreUnavailable(f"bucket {bucket!r}: {error}") from error
+        raise StoreUnavailable(f"bucket {bucket!r}: {without_signatures(str(error))}") from error

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from structlog.testing import capture_logs
 
 from storage.objects.digest import sha256_bytes
 from storage.objects.errors import (
@@ -285,3 +286,19 @@ def _status(method: str, url: str, body: bytes | None, headers: dict[str, str]) 
     except urllib.error.HTTPError as error:
         with error:
             return error.code
+
+
+@pytest.mark.parametrize("outage_seconds", [0.0, 0.5])
+def test_no_error_and_no_log_line_shows_what_was_signed(
+    server: S3Server, bucket: str, store: S3ObjectStore, outage_seconds: float
+) -> None:
+    with Proxy(server.port) as proxy, capture_logs() as logs:
+        settings = {"endpoint_url": f"http://127.0.0.1:{proxy.port}", "outage_seconds": outage_seconds}
+        mine = keyless(server, bucket, Signing(store), **settings)
+        proxy.away()
+        for ask in (mine.get, mine.stat, lambda key: mine.put(key, b"bytes")):
+            with pytest.raises(StoreUnavailable) as caught:
+                ask(KEY)
+            assert str(proxy.port) in str(caught.value), "where it was looked for is told"
+            assert "X-Amz" not in str(caught.value)
+    assert "X-Amz" not in str(logs) and bool(logs) == bool(outage_seconds)
